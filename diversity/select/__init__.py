@@ -1,0 +1,1 @@
+"""Strategies and weights: which pictures stay, and how much each counts."""

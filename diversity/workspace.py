@@ -1,0 +1,122 @@
+"""The folder on disk that belongs to a set of pictures: where it is, its marker, its lock, atomic files.
+
+Not for what the tables mean: that is `tables.py` and `dataset.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from diversity.errors import WorkspaceError
+
+FOLDER = "_diversity"
+MARKER = "diversity-workspace.json"
+VERSION = 1
+
+
+def default_location(pictures: Path) -> Path:
+    """`_diversity/<name>/` beside the pictures, or in the user's data folder where that place is read-only."""
+    beside = pictures.parent / FOLDER / pictures.name
+    if beside.exists() or _writable(pictures.parent):
+        return beside
+    import platformdirs
+
+    where = hashlib.blake2b(str(pictures).encode(), digest_size=6).hexdigest()
+    return Path(platformdirs.user_data_dir("diversity")) / f"{pictures.name}-{where}"
+
+
+def prepare(folder: Path, pictures: Path) -> None:
+    """Make the workspace, or check the marker of an existing one.
+
+    Raises:
+        WorkspaceError: the folder is in use for something else, or is of another version.
+    """
+    marker = folder / MARKER
+    if marker.exists():
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))["version"]
+        except (ValueError, KeyError, TypeError):
+            found = "unreadable"
+        if found != VERSION:
+            raise WorkspaceError(
+                f"The workspace {folder} is of version {found}.",
+                f"This release reads version {VERSION}.",
+                "Move it away or pass another folder with --workspace.",
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise WorkspaceError(
+            f"{folder} is not a workspace.",
+            "It holds files but no marker of ours.",
+            "Pass an empty folder with --workspace.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(marker, json.dumps({"version": VERSION, "pictures": str(pictures)}, indent=1))
+
+
+def is_workspace(folder: Path) -> bool:
+    """Whether `folder` carries the marker: ingest never reads such folders."""
+    return (folder / MARKER).is_file()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno == 28:  # ENOSPC
+            raise WorkspaceError(
+                f"{path.name} could not be written.", "The disk is full.", "Free some space and run again."
+            ) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically, as UTF-8 with LF ends."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the workspace for writing.
+
+    Raises:
+        WorkspaceError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise WorkspaceError(
+            f"The workspace {folder} is in use.", "Another diversity process is writing to it.", "Wait for it to end."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made in `folder`: tried, because access bits lie on Windows and network mounts."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""From a weighted subset to a LoRA and its scores (comes with the trainer)."""
