@@ -1,0 +1,108 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+LINE_EVERY = 10.0  # seconds between plain lines
+
+
+class Progress(Protocol):
+    """Where stages report what they do."""
+
+    def note(self, text: str) -> None:
+        """Say one sentence."""
+        ...
+
+    def task(self, name: str, total: int):  # noqa: ANN201
+        """A context manager that yields `advance(n)`."""
+        ...
+
+
+class Silent:
+    """Says nothing: the default of the Python API."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Advance]:
+        """Count nothing."""
+        yield lambda _: None
+
+
+class Lines:
+    """Plain lines for logs and pipes."""
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Advance]:
+        """Print a line every ten seconds and one at the end."""
+        start = last = time.monotonic()
+        done = 0
+
+        def advance(n: int) -> None:
+            nonlocal done, last
+            done += n
+            now = time.monotonic()
+            if now - last >= LINE_EVERY and 0 < done < total:
+                last = now
+                left = (now - start) / done * (total - done)
+                self.note(f"{name}: {done} of {total}, {done / (now - start):.0f}/s, {left:.0f} s left")
+
+        yield advance
+        seconds = time.monotonic() - start
+        if done:
+            self.note(f"{name}: {done} in {seconds:.1f} s")
+
+
+class Bars:
+    """Bars for a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, markup=False)
+
+    @contextmanager
+    def task(self, name: str, total: int) -> Iterator[Advance]:
+        """Draw a bar with count, rate and time left."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        start = time.monotonic()
+        with Progress(*columns, console=self._console, transient=True) as bars:
+            row = bars.add_task(name, total=total, rate="")
+            done = 0
+
+            def advance(n: int) -> None:
+                nonlocal done
+                done += n
+                bars.update(row, advance=n, rate=f"{done / max(time.monotonic() - start, 1e-9):.0f}/s")
+
+            yield advance
+        if done:
+            self.note(f"{name}: {done} in {time.monotonic() - start:.1f} s")
+
+
+def for_stderr() -> Progress:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars() if sys.stderr.isatty() else Lines()
