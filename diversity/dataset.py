@@ -5,7 +5,6 @@ Not for what a stage does: that is `stages.py` and the rooms it calls.
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -83,12 +82,17 @@ class Dataset:
     # tables ------------------------------------------------------------------------------------------------------
 
     def path(self, table: str) -> Path:
-        """Where `table` lies: a name such as "images", "selection/default" or "embeddings/<encoder-id>"."""
+        """Where `table` lies: "images", "selection/default", ...; "embeddings" means those of the last scan."""
+        if table == "embeddings":
+            table = f"embeddings/{self.encoder_id}"
         return self.folder / f"{table}.parquet"
 
     def has(self, table: str) -> bool:
         """Whether `table` was written."""
-        return self.path(table).is_file()
+        try:
+            return self.path(table).is_file()
+        except WorkspaceError:  # embeddings, before the first scan
+            return False
 
     def read(self, table: str) -> pl.DataFrame:
         """One table.
@@ -133,9 +137,9 @@ class Dataset:
         """Rows of `images` without a problem, in canonical order (by content, then key)."""
         return self.images.filter(pl.col("problem").is_null()).sort("content", "key")
 
-    @cached_property
+    @property
     def encoder_id(self) -> str:
-        """The encoder of the last scan; `scan` sets it anew.
+        """The id of the encoder of the last scan.
 
         Raises:
             WorkspaceError: nothing was scanned yet.
@@ -146,7 +150,7 @@ class Dataset:
 
     def vectors(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         """Embeddings of the rows of `frame` (which has `content`): float32 [len(frame), dim], unit rows."""
-        stored = self.read(f"embeddings/{self.encoder_id}")
+        stored = self.read("embeddings")
         joined = frame.select("content").join(stored, on="content", how="left", maintain_order="left")
         column = joined["vector"]
         if column.null_count():

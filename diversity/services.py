@@ -1,0 +1,83 @@
+"""What stages of one run share and what is slow to start: the encoder (imports of 13 s) and the map's child process.
+
+Both are started before they are needed, so that their start overlaps with reading the pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+from diversity.encoders.spec import EncoderSpec, resolve
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+    from diversity.encoders.base import TextEncoder
+    from diversity.ingest import Source
+    from diversity.layout import LayoutWorker
+
+
+class Services:
+    """Lazily started helpers of one run; a context manager that ends them."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._pool = ThreadPoolExecutor(1, "encoder")
+        self._encoder: Future[TextEncoder] | None = None
+        self._layout: LayoutWorker | None = None
+        self._stages: frozenset[str] = frozenset()
+        self._spec: EncoderSpec | None = None
+        self._sources: list[Source] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._layout is not None:
+            self._layout.__exit__()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def expect(self, stages: Iterable[str]) -> None:
+        """Remember which stages will run, so that one that finds work can start what later ones need."""
+        self._stages = frozenset(stages)
+
+    def sources(self) -> list[Source]:
+        """The files of the set as they were when this run began."""
+        if self._sources is None:
+            from diversity.ingest import list_sources
+
+            self._sources = list_sources(self._dataset.root, self._dataset.config.scan)
+        return self._sources
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder that the settings name; cheap."""
+        if self._spec is None:
+            self._spec = resolve(self._dataset.config.encoder)
+        return self._spec
+
+    def encoder(self) -> Future[TextEncoder]:
+        """The encoder, loading in the background from the first call on."""
+        if self._encoder is None:
+            self._encoder = self._pool.submit(self._load)
+        return self._encoder
+
+    def layout(self) -> LayoutWorker:
+        """The map's child process, warming up from the first call on."""
+        if self._layout is None:
+            from diversity.layout import LayoutWorker
+
+            self._layout = LayoutWorker()
+        return self._layout
+
+    def warm_up(self) -> None:
+        """Called by a stage that found work: start what the rest of this run will need."""
+        self.encoder()
+        if "map" in self._stages:
+            self.layout()
+
+    def _load(self) -> TextEncoder:
+        from diversity.encoders import load_encoder
+
+        return load_encoder(self._dataset.config.encoder, self.spec)

@@ -1,0 +1,145 @@
+"""The stages in order, each table → table: skipped when nothing that it reads has changed, recorded when it has run.
+
+Not for what a stage computes: the rooms do that; here their tables are fetched, handed over and written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from diversity import __version__, record, workspace
+from diversity.errors import InputError, WorkspaceError
+from diversity.progress import Progress, Silent
+from diversity.services import Services
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+
+BUILT_IN = ("scan", "label", "dedup", "views", "score", "select", "map", "export")
+STAGES = (*BUILT_IN, "report")
+ENTRY_POINTS = "diversity.stages"
+
+
+@dataclass
+class Context:
+    """What a stage works with.
+
+    Attributes:
+        dataset: The pictures and their tables.
+        services: Encoder and map worker, shared by the stages of one run and started only where needed.
+        progress: Where to say what is done.
+        notes: What the stage wants to keep in `curation.json`, by key.
+    """
+
+    dataset: Dataset
+    services: Services
+    progress: Progress
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step.
+
+    Attributes:
+        needs: Tables that must be there, and whose change makes the stage run again.
+        gives: Tables that it writes; a missing one makes it run again.
+        settings: Sections of the configuration that it reads.
+        run: The work.
+        inputs: Anything else that it depends on, as JSON-able values.
+    """
+
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    settings: tuple[str, ...]
+    run: Callable[[Context], None]
+    inputs: Callable[[Context], object] = lambda _: None
+
+
+def find(name: str) -> Stage:
+    """The stage called `name`: a built-in one, or one that another room offers by entry point.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name in BUILT_IN:
+        from diversity import steps
+
+        return steps.TABLE[name]
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        stage: Stage = point.load()
+        return stage
+    raise InputError(f"There is no stage '{name}'.", f"The stages are: {', '.join(STAGES)}.")
+
+
+def run(dataset: Dataset, names: Iterable[str], *, force: bool = False, progress: Progress | None = None) -> list[str]:
+    """Run the stages that are not up to date, in the given order; the names of those that ran.
+
+    Raises:
+        WorkspaceError: the workspace is in use, or a table that is needed is missing.
+        DiversityError: whatever a stage raises.
+    """
+    ran: list[str] = []
+    with workspace.locked(dataset.folder), Services(dataset) as services:
+        services.expect(names)
+        for name in names:
+            context = Context(dataset, services, progress or Silent())
+            if _run_one(name, find(name), context, force=force):
+                ran.append(name)
+    return ran
+
+
+def _run_one(name: str, stage: Stage, context: Context, *, force: bool) -> bool:
+    folder = context.dataset.folder
+    before = record.load(folder)
+    fingerprint = _fingerprint(name, stage, context, before)
+    done = before["stages"].get(name, {})
+    if not force and done.get("fingerprint") == fingerprint and all(context.dataset.has(t) for t in stage.gives):
+        return False
+    start = time.perf_counter()
+    stage.run(context)
+    seconds = round(time.perf_counter() - start, 2)
+    after = record.load(folder)
+    after["pictures"], after["version"] = str(context.dataset.root), __version__
+    after.update(context.notes)
+    hashes = after.setdefault("tables", {})
+    record.save(folder, after)  # a scan's notes name the embeddings that are hashed next
+    hashes |= {t: record.file_hash(context.dataset.path(t)) for t in stage.gives}
+    settings = {s: getattr(context.dataset.config, s).model_dump(mode="json") for s in stage.settings}
+    after["stages"][name] = {"fingerprint": fingerprint, "seconds": seconds, "settings": settings}
+    record.save(folder, after)
+    return True
+
+
+def _fingerprint(name: str, stage: Stage, context: Context, known: dict[str, Any]) -> str:
+    missing = [t for t in stage.needs if not context.dataset.has(t)]
+    if missing:
+        raise WorkspaceError(
+            f"The stage '{name}' needs the table '{missing[0]}'.", "It is not there yet.", "Run `diversity curate`."
+        )
+    config = context.dataset.config
+    return record.digest(
+        [
+            __version__,
+            name,
+            {s: getattr(config, s).model_dump(mode="json") for s in stage.settings},
+            {t: known.get("tables", {}).get(t) for t in stage.needs},
+            stage.inputs(context),
+        ]
+    )
+
+
+def last_encoder(dataset: Dataset) -> str:
+    """The id of the encoder of the last scan.
+
+    Raises:
+        WorkspaceError: nothing was scanned yet.
+    """
+    found = record.load(dataset.folder).get("encoder", {}).get("id")
+    if found is None:
+        raise WorkspaceError("There are no embeddings yet.", "Nothing was scanned.", "Run `diversity scan` first.")
+    return str(found)
