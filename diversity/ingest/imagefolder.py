@@ -1,0 +1,84 @@
+"""Hugging Face imagefolder: `metadata.csv`, `.jsonl` or `.parquet` with `file_name` and a caption column.
+
+Not for datasets whose pictures lie inside the Parquet file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import posixpath
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from diversity.ingest.folder import Folder
+from diversity.ingest.source import shown
+from diversity.ingest.text import COLUMNS, caption_of, decode_text
+
+FILE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+KEY = "file_name"
+
+logger = logging.getLogger(__name__)
+
+
+class Metadata:
+    """Captions by relative path, from all metadata files of a tree; the file nearest to a picture wins."""
+
+    def __init__(self) -> None:
+        self._captions: dict[str, tuple[str, str]] = {}
+        self._depths: dict[str, int] = {}
+
+    def add(self, folder: Folder) -> None:
+        """Read the metadata files of `folder`; a broken one is reported and changes nothing else."""
+        for name in FILE_NAMES:
+            if name not in folder.files:
+                continue
+            base = "/".join(folder.parts)
+            try:
+                for record in _records(folder.location / name):
+                    self._add_record(record, base, shown(folder.relative(name)), len(folder.parts))
+            except (OSError, ValueError, csv.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+                logger.warning("Captions in %s could not be read: %s", folder.location / name, error)
+
+    def caption(self, path: str) -> tuple[str, str] | None:
+        """Caption and metadata file of the picture at `path`, relative to the root."""
+        return self._captions.get(_normal(path))
+
+    def _add_record(self, record: Mapping[str, Any], base: str, where: str, depth: int) -> None:
+        name, caption = record.get(KEY), caption_of(record)
+        if not isinstance(name, str) or caption is None:
+            return
+        path = _normal(posixpath.normpath(posixpath.join(base, name.strip().replace("\\", "/"))))
+        if depth >= self._depths.get(path, -1):
+            self._captions[path] = caption, where
+            self._depths[path] = depth
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a metadata file; lines of JSON that are not objects are left out."""
+    if path.suffix == ".parquet":
+        columns = pl.read_parquet_schema(path)
+        wanted = [name for name in columns if name == KEY or name.strip().lower() in COLUMNS]
+        yield from pl.read_parquet(path, columns=wanted).iter_rows(named=True)
+        return
+    text = decode_text(path.read_bytes())
+    if path.suffix == ".csv":
+        yield from csv.DictReader(io.StringIO(text, newline=""))
+        return
+    for line in text.split("\n"):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _normal(path: str) -> str:
+    return unicodedata.normalize("NFC", path)
