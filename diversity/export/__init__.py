@@ -1,1 +1,54 @@
-"""One writer per trainer format."""
+"""One writer per trainer format: from a weighted selection to a folder that a trainer reads.
+
+Not for choosing or weighting pictures (`select/`), and never for changing the user's own files.
+
+A new format is one small file with a function `write(selection, images, folder, options) -> ExportReport`, and one
+row in `EXPORTERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diversity.errors import ExportError
+from diversity.export import huggingface, kohya, table
+from diversity.export.base import MANIFEST, Exporter, ExportOptions, ExportReport
+from diversity.export.repeats import RepeatsError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+EXPORTERS: dict[str, Exporter] = {
+    "kohya": kohya.write,
+    "huggingface": huggingface.write,
+    "table": table.write,
+}
+
+__all__ = ["EXPORTERS", "MANIFEST", "ExportOptions", "ExportReport", "Exporter", "RepeatsError", "export"]
+
+
+def export(
+    selection: pl.DataFrame,
+    images: pl.DataFrame,
+    folder: Path,
+    options: ExportOptions,
+    formats: Sequence[str] = tuple(EXPORTERS),
+) -> list[ExportReport]:
+    """Write `selection` in every one of `formats`, each into `folder/<format>`.
+
+    Args:
+        selection: Columns of `tables.SELECTION`.
+        images: Columns of `tables.IMAGES`.
+        folder: Parent of the exports; made where it is missing.
+        options: Where the pictures lie and how to write them.
+        formats: Names from `EXPORTERS`.
+
+    Raises:
+        ExportError: a format is unknown, a picture is gone, or files that are not ours are in the way.
+    """
+    for name in formats:
+        if name not in EXPORTERS:
+            raise ExportError(f"There is no export format '{name}'.", "", f"Choose among {', '.join(EXPORTERS)}.")
+    return [EXPORTERS[name](selection, images, folder / name, options) for name in formats]

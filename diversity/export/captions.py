@@ -1,0 +1,35 @@
+"""The text beside an exported picture.
+
+Not for pruning or scoring captions.
+"""
+
+from __future__ import annotations
+
+
+def with_trigger(caption: str, trigger: str | None) -> str:
+    """`caption`, stripped, beginning with `trigger`; a trigger tag elsewhere in it is moved to the front."""
+    text = caption.strip()
+    word = (trigger or "").strip()
+    if not word:
+        return text
+    tags = [tag.strip() for tag in text.split(",")]
+    if any(_same(tag, word) for tag in tags[1:]):
+        text = ", ".join(tag for tag in tags if tag and not _same(tag, word))
+    begins = _same(text[: len(word)], word) and not text[len(word) : len(word) + 1].isalnum()
+    if text and begins:
+        return text
+    return f"{word}, {text}" if text else word
+
+
+def one_line(caption: str) -> str:
+    """`caption` on one line: most trainers read only the first."""
+    lines = [line.strip() for line in caption.splitlines()]
+    result = ""
+    for line in filter(None, lines):
+        glue = "" if not result else " " if result[-1] in ",.;:!?" else ", "
+        result += glue + line
+    return result
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()

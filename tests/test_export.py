@@ -1,0 +1,746 @@
+"""Exports are read back against schemas written from the trainers' own rules (kohya config_util.py, HF datasets).
+
+One long file, because all formats share one set of pictures and one reader each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from diversity import tables
+from diversity.errors import ExportError
+from diversity.export import EXPORTERS, MANIFEST, ExportOptions, ExportReport, captions, export, names, repeats
+from diversity.export import folder as folder_module
+from diversity.export.items import Item
+
+WRITERS = sorted(EXPORTERS)
+FOLDERS = ["huggingface", "kohya"]  # formats that bring pictures
+
+
+# a set of pictures -------------------------------------------------------------------------------------------------
+
+
+def key_of(path: str) -> str:
+    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
+
+
+def picture(seed: int, kind: str = "PNG", **settings) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **settings)
+    return buffer.getvalue()
+
+
+class Pictures:
+    """A folder of pictures with the two tables that an export needs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.rows = root, []
+        root.mkdir()
+
+    def add(self, path: str, caption: str | None = "a boot, red", *, weight: float = 1.0, data=None, **more) -> str:
+        if ".tar/" not in path:
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_bytes(picture(len(self.rows)) if data is None else data)
+        row = {"key": key_of(path), "path": path, "caption": caption, "repeats": None, "concept": "pictures", **more}
+        self.rows.append((row, weight))
+        return row["key"]
+
+    @property
+    def images(self) -> pl.DataFrame:
+        rows = [{name: row.get(name) for name in tables.IMAGES} for row, _ in self.rows]
+        return pl.DataFrame(rows, schema=tables.IMAGES)
+
+    @property
+    def selection(self) -> pl.DataFrame:
+        mean = sum(weight for _, weight in self.rows) / len(self.rows)
+        rows = [
+            {"key": row["key"], "rank": rank, "gain": 1.0, "weight": weight / mean, "reason": "rare view"}
+            for rank, (row, weight) in enumerate(self.rows)
+        ]
+        return pl.DataFrame(rows, schema=tables.SELECTION)
+
+    def write(self, name: str, folder: Path, **options) -> ExportReport:
+        return EXPORTERS[name](self.selection, self.images, folder, ExportOptions(root=self.root, **options))
+
+    def snapshot(self) -> dict[str, tuple[bytes, int]]:
+        files = [file for file in self.root.rglob("*") if file.is_file()]
+        return {str(file.relative_to(self.root)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return Pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def three(pictures):
+    for number, weight in enumerate((0.5, 1.0, 1.76)):
+        pictures.add(f"{number}.png", f"caption {number}", weight=weight)
+    return pictures
+
+
+# readers: what a trainer would see ---------------------------------------------------------------------------------
+
+KOHYA_SUFFIXES = {s for x in ("png", "jpg", "jpeg", "webp", "bmp") for s in (f".{x}", f".{x.upper()}")}
+SUBSET_KEYS = {"color_aug": bool, "flip_aug": bool, "num_repeats": int, "random_crop": bool, "shuffle_caption": bool}
+SUBSET_KEYS |= {"keep_tokens": int, "keep_tokens_separator": str, "secondary_separator": str, "enable_wildcard": bool}
+SUBSET_KEYS |= {"caption_prefix": str, "caption_suffix": str, "caption_extension": str, "class_tokens": str}
+DATASET_KEYS = {"batch_size": int, "bucket_no_upscale": bool, "bucket_reso_steps": int, "enable_bucket": bool}
+DATASET_KEYS |= {"max_bucket_reso": int, "min_bucket_reso": int, "network_multiplier": float}
+
+
+def check_keys(found: dict, known: dict) -> None:
+    for key, value in found.items():
+        assert key in known, f"kohya knows no key {key}"
+        assert type(value) is known[key], f"{key} = {value!r}"
+
+
+def kohya_config(folder: Path) -> dict:
+    """`dataset_config.toml` after the checks of kohya's sanitizer and of its bucket code."""
+    text = (folder / "dataset_config.toml").read_bytes()
+    assert not text.startswith(b"\xef\xbb\xbf")
+    assert b"\r" not in text
+    config = tomllib.loads(text.decode())
+    assert set(config) == {"general", "datasets"}
+    check_keys(config["general"], SUBSET_KEYS | DATASET_KEYS)
+    assert config["general"]["caption_extension"] == ".txt"
+    (dataset,) = config["datasets"]
+    resolution, subsets = dataset.pop("resolution"), dataset.pop("subsets")
+    check_keys(dataset, SUBSET_KEYS | DATASET_KEYS)
+    assert len(resolution) == 2
+    assert all(type(side) is int for side in resolution)
+    assert dataset["min_bucket_reso"] <= min(resolution)
+    assert max(resolution) <= dataset["max_bucket_reso"]
+    for subset in subsets:
+        check_keys(subset, SUBSET_KEYS | {"image_dir": str, "is_reg": bool})
+        assert subset["num_repeats"] >= 1
+        assert "\\" not in subset["image_dir"]
+    places = [subset["image_dir"] for subset in subsets]
+    assert len(places) == len(set(places)), "kohya ignores a folder that is listed twice"
+    return {**config, "subsets": subsets}
+
+
+def kohya_folder(folder: Path) -> tuple[int, dict[str, str]]:
+    """(repeats, file → caption) of one folder, by kohya's own rules."""
+    count, *words = folder.name.split("_")
+    assert words
+    assert not any(path.is_dir() for path in folder.iterdir()), "kohya reads one level only"
+    shown = {}
+    for path in folder.iterdir():
+        if path.suffix not in KOHYA_SUFFIXES:
+            assert path.suffix == ".txt"
+            continue
+        lines = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+        assert lines, "kohya asserts that a caption file is not empty"
+        assert len(lines) == 1
+        assert lines[0].strip()
+        shown[f"{folder.name}/{path.name}"] = lines[0].strip()
+        with Image.open(path) as image:
+            assert image.getexif().get(0x0112, 1) == 1, "kohya ignores EXIF orientation"
+    return int(count), shown
+
+
+def read_kohya(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
+    by_config = {Path(s["image_dir"]).name: s["num_repeats"] for s in kohya_config(report.folder)["subsets"]}
+    texts, counts, found = {}, {}, {}
+    for folder in filter(Path.is_dir, report.folder.iterdir()):
+        count, shown = kohya_folder(folder)
+        texts |= shown
+        counts |= dict.fromkeys(shown, count)
+        found[folder.name] = count
+    assert found == by_config
+    return by_key(report, texts), by_key(report, counts)
+
+
+def read_huggingface(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
+    lines = (report.folder / "train/metadata.jsonl").read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line]
+    assert all(type(row["text"]) is str and type(row["weight"]) is float for row in rows)
+    files = {path.name for path in (report.folder / "train").iterdir()}
+    assert files == {row["file_name"] for row in rows} | {"metadata.jsonl"}
+    return {row["key"]: row["text"] for row in rows}, {row["key"]: row["weight"] for row in rows}
+
+
+def read_table(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
+    frame = pl.read_parquet(report.folder / "pictures.parquet")
+    columns = ["path", "weight", "repeats", "caption", "reason", "key"]
+    assert frame.columns == columns
+    text = pl.read_csv(report.folder / "pictures.csv", schema_overrides=dict(frame.schema))
+    assert text.equals(frame)
+    return dict(frame.select("key", "caption").iter_rows()), dict(frame.select("key", "repeats").iter_rows())
+
+
+READERS = {"kohya": read_kohya, "huggingface": read_huggingface, "table": read_table}
+
+
+def manifest(report: ExportReport) -> dict:
+    return json.loads((report.folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def by_key(report: ExportReport, by_target: dict) -> dict:
+    targets = {row["target"]: row["key"] for row in manifest(report)["pictures"]}
+    assert set(targets) == set(by_target)
+    return {targets[target]: value for target, value in by_target.items()}
+
+
+def total_variation(weights: dict[str, float], shown: dict[str, float]) -> float:
+    assert set(weights) == set(shown)
+    all_weights, all_shown = sum(weights.values()), sum(shown.values())
+    return sum(abs(shown[key] / all_shown - weights[key] / all_weights) for key in weights) / 2
+
+
+# every format ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_read_back_has_the_captions_and_weights_of_the_selection(name, three, tmp_path):
+    report = three.write(name, tmp_path / "out")
+    texts, shown = READERS[name](report)
+    assert texts == {row["key"]: row["caption"] for row, _ in three.rows}
+    weights = {row["key"]: weight for row, weight in three.rows}
+    assert total_variation(weights, shown) == pytest.approx(report.error.total_variation, abs=1e-9)
+    on_disk = {p.relative_to(report.folder).as_posix() for p in report.folder.rglob("*") if p.is_file()}
+    assert on_disk == set(report.files)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_exported_pictures_have_the_bytes_of_the_originals(name, three, tmp_path):
+    report = three.write(name, tmp_path / "out")
+    for row in manifest(report)["pictures"]:
+        target = report.folder / row["target"]
+        assert target.read_bytes() == (three.root / row["source"]).read_bytes()
+        assert row["hash"] == folder_module.digest(target)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_originals_are_untouched(name, three, tmp_path):
+    before = three.snapshot()
+    three.write(name, tmp_path / "out")
+    three.write(name, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    assert three.snapshot() == before
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_order_of_the_tables_does_not_matter(name, three, tmp_path):
+    three.write(name, tmp_path / "one")
+    options = ExportOptions(root=three.root)
+    EXPORTERS[name](three.selection.reverse(), three.images.reverse(), tmp_path / "two", options)
+    one, two = ((tmp_path / place / MANIFEST).read_text() for place in ("one", "two"))
+    hashes = [json.loads(text)["files"] for text in (one, two)]
+    for found in hashes:
+        found.pop("dataset_config.toml", None)  # holds the folder's own path
+    assert hashes[0] == hashes[1]
+
+
+def test_all_formats_are_written_at_once(three, tmp_path):
+    reports = export(three.selection, three.images, tmp_path / "export", ExportOptions(root=three.root))
+    assert [report.folder.name for report in reports] == list(EXPORTERS)
+    assert all((report.folder / MANIFEST).is_file() for report in reports)
+
+
+def test_an_unknown_format_is_named_with_the_known_ones(three, tmp_path):
+    with pytest.raises(ExportError, match=r"no export format 'koya'.*kohya, huggingface, table"):
+        export(three.selection, three.images, tmp_path, ExportOptions(root=three.root), ["koya"])
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_weights_that_are_not_positive_numbers_are_refused(weight, three, tmp_path):
+    selection = three.selection.with_columns(pl.lit(weight).alias("weight"))
+    with pytest.raises(ExportError, match="Weights are positive numbers"):
+        EXPORTERS["table"](selection, three.images, tmp_path / "out", ExportOptions(root=three.root))
+
+
+def test_an_empty_or_outdated_selection_is_refused(three, tmp_path):
+    options = ExportOptions(root=three.root)
+    with pytest.raises(ExportError, match="selection is empty"):
+        EXPORTERS["table"](three.selection.clear(), three.images, tmp_path / "out", options)
+    with pytest.raises(ExportError, match="older than the last scan"):
+        EXPORTERS["table"](three.selection, three.images.head(1), tmp_path / "out", options)
+
+
+# weights become repeats --------------------------------------------------------------------------------------------
+
+
+def items(weights: list[float], earlier: int = 1) -> list[Item]:
+    return [Item(f"{n:016x}", f"{n}.png", f"{n}", "", "", "c", w, earlier, n, "") for n, w in enumerate(weights)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.05, 3.0), min_size=1, max_size=40), st.integers(1, 30))
+def test_the_stated_error_of_repeats_is_the_measured_one(weights, mean):
+    found = items(weights)
+    counts, error = repeats.whole(found, mean)
+    assert all(type(count) is int and count >= 1 for count in counts.values())
+    measured = total_variation({item.key: item.weight for item in found}, counts)
+    assert error.total_variation == pytest.approx(measured, abs=1e-9)
+    total = sum(counts.values()) / sum(weights)
+    ratios = {i.path: max(counts[i.key] / (i.weight * total), i.weight * total / counts[i.key]) for i in found}
+    assert ratios[error.path] == pytest.approx(max(ratios.values()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_ten_repeats_on_average_keep_the_error_under_five_percent(seed):
+    weights = np.random.default_rng(seed).dirichlet([2.0] * 40) * 40
+    assert repeats.whole(items(np.maximum(weights, 0.05).tolist()), 10)[1].total_variation < repeats.NOTICEABLE
+
+
+def test_the_error_is_said_as_wanted_and_shown():
+    error = repeats.RepeatsError(0.013, "b.png", 17.6, 18)
+    assert "b.png wanted 17.6×, shown 18×" in error.sentence
+
+
+def test_coarse_repeats_are_warned_about(pictures, tmp_path):
+    for number, weight in enumerate((0.2, 0.2, 0.2, 1.4)):
+        pictures.add(f"{number}.png", weight=weight)
+    report = pictures.write("kohya", tmp_path / "out", mean_repeats=1)
+    assert report.error.total_variation > repeats.NOTICEABLE
+    assert any("Set mean_repeats above 1" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "epochs", "said"),
+    [
+        (1, 20, "Set epochs to 2 where you had 20"),
+        (1, None, "Divide your epochs by 10.0 (20 become 2)"),
+        (10, 20, "Keep your number of epochs"),
+        (1, 5, "limit the steps to 50% of that epoch"),
+    ],
+)
+def test_advice_on_epochs_keeps_exposures_what_they_were(earlier, epochs, said):
+    advice = repeats.advise_epochs(items([1.0, 1.0], earlier), {"a": 10, "b": 10}, epochs)
+    assert said in advice
+    assert f"10.0 times per epoch on average, before {earlier:.1f}" in advice
+
+
+# captions ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_trigger_comes_first_and_once():
+    assert captions.with_trigger("smile, boots", "mia") == "mia, smile, boots"
+    assert captions.with_trigger("mia, smile", "mia") == "mia, smile"
+    assert captions.with_trigger("Mia smiles", "mia") == "Mia smiles"
+    assert captions.with_trigger("miami beach", "mia") == "mia, miami beach"
+    assert captions.with_trigger("1girl, mia, smile", "mia") == "mia, 1girl, smile"
+    assert captions.with_trigger("mia, smile, mia", "mia") == "mia, smile"
+    assert captions.with_trigger("  ", "mia") == "mia"
+    assert captions.with_trigger(" smile ", None) == "smile"
+
+
+@given(st.text(max_size=40), st.sampled_from(["mia", "mia girl", "米娅"]))
+def test_a_trigger_is_added_once_however_often_it_is_asked_for(caption, trigger):
+    once = captions.with_trigger(caption, trigger)
+    assert once.casefold().startswith(trigger)
+    assert captions.with_trigger(once, trigger) == once
+
+
+@pytest.mark.parametrize(("trigger", "text"), [(None, "mia girl"), ("mia", "mia")])
+def test_no_empty_caption_file_is_written_for_kohya(trigger, text, pictures, tmp_path):
+    keys = [pictures.add(f"{n}.png", caption, concept="mia girl", repeats=3) for n, caption in enumerate((None, " \n"))]
+    report = pictures.write("kohya", tmp_path / "out", trigger=trigger)
+    assert read_kohya(report)[0] == dict.fromkeys(keys, text)
+    assert any("2 of 2 pictures have no caption" in warning for warning in report.warnings)
+
+
+def test_captions_of_several_lines_become_one_for_kohya(pictures, tmp_path):
+    key = pictures.add("a.png", "smile, boots\nred hat,\r\n\nA girl.\nShe runs")
+    report = pictures.write("kohya", tmp_path / "out")
+    assert read_kohya(report)[0][key] == "smile, boots, red hat, A girl. She runs"
+    assert any("several lines" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_captions_keep_html_quotes_and_scripts(name, pictures, tmp_path):
+    caption = '<b onload="x">"quoted", \\ back, 靴子, 👢, {a|b}'
+    key = pictures.add("a.png", caption)
+    report = pictures.write(name, tmp_path / "out")
+    assert READERS[name](report)[0] == {key: caption}
+
+
+def test_keep_tokens_covers_the_whole_trigger(three, tmp_path):
+    three.write("kohya", tmp_path / "out", trigger="mia, girl")
+    assert kohya_config(tmp_path / "out")["general"]["keep_tokens"] == 2
+
+
+# names and places --------------------------------------------------------------------------------------------------
+
+ODD = [
+    "靴 子.png",
+    "👢👩‍🚀.png",
+    "a\nb.png",
+    "\"q'.png",
+    "<b>.png",
+    "x" * 240 + ".png",
+    ".hidden.png",
+    "con.png",
+    "a. .png",
+]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_odd_names_survive_or_are_made_safe(name, pictures, tmp_path):
+    keys = [pictures.add(f"sub/{odd}", f"caption {number}") for number, odd in enumerate(ODD)]
+    report = pictures.write(name, tmp_path / "out")
+    texts, _ = READERS[name](report)
+    assert texts == {key: f"caption {number}" for number, key in enumerate(keys)}
+    by_source = {row["source"]: Path(row["target"]).name for row in manifest(report)["pictures"]}
+    assert set(by_source) == {f"sub/{odd}" for odd in ODD}
+    assert by_source["sub/靴 子.png"] == "靴 子.png"
+    assert by_source["sub/👢👩‍🚀.png"] == "👢👩‍🚀.png"
+    assert not any(set(target) & set('<>:"/\\|?*\n') for target in by_source.values())
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_equal_names_in_several_folders_and_cases_do_not_collide(name, pictures, tmp_path):
+    paths = ["a/1.png", "b/1.png", "c/1.jpg", "Boot.png", "d/boot.png", "e/2.png"]
+    keys = [pictures.add(path, f"caption {path}") for path in paths]
+    report = pictures.write(name, tmp_path / "out")
+    assert READERS[name](report)[0] == {key: f"caption {path}" for key, path in zip(keys, paths, strict=True)}
+    stems = [Path(row["target"]).stem.lower() for row in manifest(report)["pictures"]]
+    assert len(set(stems)) == len(paths)
+    assert "2" in stems
+
+
+@given(st.lists(st.text(max_size=8), max_size=12))
+def test_names_are_safe_unique_without_case_and_independent_of_order(texts):
+    wanted = [(f"{number:016x}", text) for number, text in enumerate(texts)]
+    found = names.unique(wanted)
+    assert found == names.unique(wanted[::-1])
+    assert len({name.casefold() for name in found.values()}) == len(texts)
+    for name in found.values():
+        assert name == name.strip(" ").rstrip(".")
+        assert not name.startswith(".")
+        assert not set(name) & set('<>:"/\\|?*\n\r\t\0')
+
+
+def test_concepts_that_differ_in_case_get_folders_of_their_own(pictures, tmp_path):
+    for concept in ("Mia", "mia", "a:b", "a?b"):
+        pictures.add(f"{concept.encode().hex()}.png", concept=concept, repeats=2)
+    report = pictures.write("kohya", tmp_path / "out")
+    read_kohya(report)
+    folders = [path.name.lower() for path in report.folder.iterdir() if path.is_dir()]
+    assert len(set(folders)) == 4
+    tokens = {subset["class_tokens"] for subset in kohya_config(report.folder)["subsets"]}
+    assert tokens == {"Mia", "mia", "a:b", "a?b"}
+
+
+def test_folders_are_named_for_where_the_trainer_runs(three, tmp_path):
+    here = three.write("kohya", tmp_path / "here")
+    for subset in kohya_config(here.folder)["subsets"]:
+        assert Path(subset["image_dir"]).is_dir()
+    there = three.write("kohya", tmp_path / "there", trainer_root="D:\\train\\")
+    for subset in kohya_config(there.folder)["subsets"]:
+        assert subset["image_dir"].startswith("D:/train/")
+
+
+@pytest.mark.parametrize("resolution", [64, 200, 512, 768, 1024, 1536])
+def test_bucket_limits_fit_every_resolution(resolution, three, tmp_path):
+    three.write("kohya", tmp_path / "out", resolution=resolution)
+    kohya_config(tmp_path / "out")
+
+
+# pictures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_pictures_are_hard_links_and_captions_never(name, three, tmp_path):
+    (three.root / "0.txt").write_text("caption 0")
+    report = three.write(name, tmp_path / "out")
+    for row in manifest(report)["pictures"]:
+        assert row["how"] == "linked"
+        assert (report.folder / row["target"]).samefile(three.root / row["source"])
+    for path in report.folder.rglob("*"):
+        assert not path.is_symlink()
+        if path.is_file() and path.suffix in (".txt", ".jsonl", ".toml"):
+            assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_pictures_are_copied_where_links_are_refused_or_not_wanted(refused, three, tmp_path, monkeypatch):
+    def no_link(*_):
+        raise PermissionError("no links here")
+
+    if refused:
+        monkeypatch.setattr(os, "link", no_link)
+    report = three.write("kohya", tmp_path / "out", **({} if refused else {"link": "copy"}))
+    for row in manifest(report)["pictures"]:
+        assert row["how"] == "copied"
+        assert not (report.folder / row["target"]).samefile(three.root / row["source"])
+        assert (report.folder / row["target"]).read_bytes() == (three.root / row["source"]).read_bytes()
+
+
+def test_a_linked_original_that_is_a_symbolic_link_becomes_a_file(three, tmp_path):
+    (three.root / "0.png").rename(tmp_path / "elsewhere.png")
+    (three.root / "0.png").symlink_to(tmp_path / "elsewhere.png")
+    report = three.write("kohya", tmp_path / "out")
+    assert not any(path.is_symlink() for path in report.folder.rglob("*"))
+
+
+def add_tar(pictures: Pictures) -> None:
+    with tarfile.open(pictures.root / "shard.tar", "w") as tar:
+        for number in range(2):
+            info, data = tarfile.TarInfo(f"./00{number}.png"), picture(100 + number)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_tar_members_become_files(name, pictures, tmp_path):
+    add_tar(pictures)
+    keys = [pictures.add(f"shard.tar/00{number}.png", f"caption {number}") for number in range(2)]
+    report = pictures.write(name, tmp_path / "out")
+    assert READERS[name](report)[0] == {key: f"caption {number}" for number, key in enumerate(keys)}
+    for number, row in enumerate(manifest(report)["pictures"]):
+        assert row["how"] == "extracted"
+        assert (report.folder / row["target"]).read_bytes() == picture(100 + number)
+
+
+def test_a_reader_of_the_callers_brings_what_is_no_plain_file(pictures, tmp_path):
+    pictures.add("s3.tar/0.png")
+    report = pictures.write("kohya", tmp_path / "out", read=lambda path: picture(len(path)))
+    assert (report.folder / manifest(report)["pictures"][0]["target"]).read_bytes() == picture(len("s3.tar/0.png"))
+
+
+def sideways() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return picture(1, "JPEG", exif=exif, quality=95)
+
+
+def deep() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.linspace(0, 65535, 120).reshape(12, 10).astype(np.uint16)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "suffix", "size"),
+    [
+        ("a.gif", picture(1, "GIF"), ".png", (10, 12)),
+        ("a.tiff", picture(1, "TIFF"), ".png", (10, 12)),
+        ("a.jpg", sideways(), ".jpg", (12, 10)),
+        ("a.png", deep(), ".png", (10, 12)),
+    ],
+)
+def test_pictures_that_a_trainer_would_skip_or_misread_are_written_anew(path, data, suffix, size, pictures, tmp_path):
+    pictures.add(path, data=data)
+    report = pictures.write("kohya", tmp_path / "out")
+    (row,) = manifest(report)["pictures"]
+    assert row["how"].startswith("converted")
+    with Image.open(report.folder / row["target"]) as image:
+        assert image.size == size
+        assert np.asarray(image.convert("RGB")).std() > 40, "not clipped to white"
+    assert Path(row["target"]).suffix == suffix
+    assert (pictures.root / path).read_bytes() == data
+    assert any("written anew" in warning for warning in report.warnings)
+
+
+def test_extensions_are_those_that_kohya_looks_for(pictures, tmp_path):
+    for path, kind in (("a.PnG", "PNG"), ("b.jfif", "JPEG"), ("c.png", "JPEG"), ("d.JPEG", "JPEG")):
+        pictures.add(path, data=picture(1, kind))
+    report = pictures.write("kohya", tmp_path / "out")
+    targets = {row["source"]: Path(row["target"]).name for row in manifest(report)["pictures"]}
+    assert targets == {"a.PnG": "a.png", "b.jfif": "b.jpg", "c.png": "c.jpg", "d.JPEG": "d.jpeg"}
+    assert {row["how"] for row in manifest(report)["pictures"]} == {"linked"}
+
+
+@pytest.mark.parametrize("harm", ["gone", "broken"])
+def test_a_picture_that_is_gone_is_named_and_nothing_is_written(harm, three, tmp_path):
+    file = three.root / "1.png"
+    file.unlink() if harm == "gone" else file.write_bytes(b"no picture")
+    with pytest.raises(ExportError, match=r"^1.png was selected but cannot be read"):
+        three.write("kohya", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
+
+
+# what is already there ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_its_own_unchanged_export_is_replaced(name, three, tmp_path):
+    three.write(name, tmp_path / "out")
+    three.rows.pop()
+    report = three.write(name, tmp_path / "out")
+    assert len(READERS[name](report)[0]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_foreign_files_stop_an_export_and_are_put_aside_with_force(name, three, tmp_path):
+    out = tmp_path / "out"
+    three.write(name, out)
+    (out / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ExportError, match=r"notes\.txt"):
+        three.write(name, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    report = three.write(name, out, force=True)
+    assert (tmp_path / "out.before-1/notes.txt").read_text() == "mine"
+    assert any("out.before-1" in warning for warning in report.warnings)
+    READERS[name](report)
+
+
+def test_a_folder_that_was_never_an_export_stops_one(three, tmp_path):
+    (tmp_path / "out").mkdir()
+    for number in range(5):
+        (tmp_path / f"out/{number}.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"0\.txt, 1\.txt, 2\.txt and 2 more"):
+        three.write("kohya", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": 3}', '{"files": {}, "pictures": []}'])
+def test_a_broken_manifest_counts_as_a_foreign_file(content, three, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text(content)
+    with pytest.raises(ExportError, match=MANIFEST):
+        three.write("kohya", tmp_path / "out")
+
+
+def test_an_edited_caption_stops_an_export_and_survives_force(three, tmp_path):
+    report = three.write("kohya", tmp_path / "out")
+    caption = next(report.folder.rglob("1.txt"))
+    caption.write_text("my own words")
+    with pytest.raises(ExportError, match=r"1\.txt \(edited\)"):
+        three.write("kohya", tmp_path / "out")
+    three.write("kohya", tmp_path / "out", force=True)
+    assert next((tmp_path / "out.before-1").rglob("1.txt")).read_text() == "my own words"
+
+
+def test_an_edited_copy_of_a_picture_stops_an_export(three, tmp_path):
+    report = three.write("kohya", tmp_path / "out", link="copy")
+    next(report.folder.rglob("1.png")).write_bytes(picture(77))
+    with pytest.raises(ExportError, match=r"1\.png \(edited\)"):
+        three.write("kohya", tmp_path / "out")
+
+
+@pytest.mark.parametrize("link", ["auto", "copy"])
+def test_an_original_retouched_since_does_not_stop_an_export(link, three, tmp_path):
+    three.write("kohya", tmp_path / "out", link=link)
+    (three.root / "1.png").write_bytes(picture(77))  # in place: a hard link changes with it
+    report = three.write("kohya", tmp_path / "out", link=link)
+    assert next(report.folder.rglob("1.png")).read_bytes() == picture(77)
+
+
+def test_a_file_browsers_litter_does_not_stop_an_export(three, tmp_path):
+    three.write("kohya", tmp_path / "out")
+    (tmp_path / "out/.DS_Store").write_bytes(b"x")
+    three.write("kohya", tmp_path / "out")
+
+
+def test_files_deleted_from_an_export_come_back_with_a_word(three, tmp_path):
+    report = three.write("kohya", tmp_path / "out")
+    next(report.folder.rglob("1.png")).unlink()
+    report = three.write("kohya", tmp_path / "out")
+    assert any("1 files that had been deleted" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_the_pictures_a_workspace_and_a_file_are_never_written_over(force, three, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/diversity-workspace.json").write_text("{}")
+    (tmp_path / "file").write_text("mine")
+    before = three.snapshot()
+    for place in (three.root, tmp_path, tmp_path / "work", tmp_path / "file"):
+        with pytest.raises(ExportError, match="Give a folder of its own"):
+            three.write("kohya", place, force=force)
+    assert three.snapshot() == before
+
+
+# killed half-way ---------------------------------------------------------------------------------------------------
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device"), RuntimeError()])
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_export_that_ends_half_way_leaves_the_old_one(name, error, three, tmp_path, monkeypatch):
+    three.write(name, tmp_path / "out")
+    before, placed = content(tmp_path / "out"), []
+    place = folder_module.Pictures.place
+
+    def fail_at_the_second(self, item, where):
+        placed.append(item)
+        if len(placed) == 2:
+            raise error
+        return place(self, item, where)
+
+    monkeypatch.setattr(folder_module.Pictures, "place", fail_at_the_second)
+    expected = ExportError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected, match="disk is full" if isinstance(error, OSError) else None):
+        three.write(name, tmp_path / "out")
+    assert content(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
+
+
+@pytest.mark.parametrize("moment", ["writing", "between", "after"])
+def test_what_a_killed_export_left_is_tidied_up_by_the_next(moment, three, tmp_path):
+    three.write("kohya", tmp_path / "out")
+    new, old = tmp_path / ".out.diversity-new", tmp_path / ".out.diversity-old"
+    if moment == "after":
+        shutil.copytree(tmp_path / "out", old)
+    else:
+        shutil.copytree(tmp_path / "out", new)
+        next(new.rglob("1.png")).unlink()
+    if moment == "between":
+        (tmp_path / "out").rename(old)
+    report = three.write("kohya", tmp_path / "out")
+    assert len(read_kohya(report)[0]) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
+
+
+def test_a_swap_that_fails_puts_the_old_export_back(three, tmp_path, monkeypatch):
+    three.write("kohya", tmp_path / "out")
+    before, rename = content(tmp_path / "out"), Path.rename
+
+    def refuse_new(self, target):
+        if self.name.endswith("-new"):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_new)
+    with pytest.raises(ExportError, match="could not be written"):
+        three.write("kohya", tmp_path / "out")
+    assert content(tmp_path / "out") == before
+
+
+def test_an_export_in_the_making_is_marked_for_ingest_to_skip(three, tmp_path):
+    with folder_module.staging(tmp_path / "out", ExportOptions(root=three.root)) as stage:
+        assert (stage.folder / MANIFEST).is_file()
+        stage.text("a.txt", "x")
+        stage.finish("kohya", [], {}, repeats.RepeatsError(), ExportOptions(root=three.root))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="names are Unicode there")
+def test_a_file_whose_name_is_no_unicode_is_found_as_the_scan_found_it(pictures, tmp_path):
+    location = os.fsencode(pictures.root) + b"/a\xff.png"
+    Path(os.fsdecode(location)).write_bytes(picture(5))
+    pictures.add("b.png")
+    pictures.rows[0][0].update(path="a\\xff.png")
+    report = pictures.write("kohya", tmp_path / "out")
+    assert (report.folder / manifest(report)["pictures"][0]["target"]).read_bytes() == picture(5)
+
+
+def test_ingest_skips_an_export_inside_the_pictures_folder(three, tmp_path):
+    from diversity.config import Config
+    from diversity.ingest.scan import list_sources
+
+    three.write("kohya", three.root / "export/kohya")
+    assert [source.path for source in list_sources(three.root, Config().scan)] == ["0.png", "1.png", "2.png"]
