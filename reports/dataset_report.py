@@ -1,0 +1,147 @@
+"""Writes the curation report: one self-contained HTML file from a workspace's tables.
+
+Computes nothing beyond counting and formatting, and loads nothing from the network: the page's own policy forbids it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diversity.workspace import atomic
+from reports import charts, words
+from reports.facts import Facts, Picture, original_folder
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+
+HERE = Path(__file__).parent
+
+
+def write(dataset: Dataset, out: Path | None = None) -> Path:
+    """Write the report of `dataset`; a table that is missing is named with the command that makes it.
+
+    Args:
+        dataset: An open dataset.
+        out: The file; default `reports/curation.html` in the workspace.
+
+    Returns:
+        The file written.
+
+    Raises:
+        WorkspaceError: a table is there but cannot be read.
+    """
+    file = out or dataset.folder / "reports" / "curation.html"
+    facts = Facts.read(dataset)
+    page = _render(facts, original_folder(dataset, file), _quoted(dataset.root.name))
+    with atomic(file) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return file
+
+
+def _render(facts: Facts, originals: str, pictures_argument: str) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # BokehJS resolves references in writing order
+    environment.filters.update(count=words.count, label=words.name, plain=words.plain, cell=words.cell_phrase)
+    environment.globals.update(words=words, number=words.number, weight=words.weight)
+    drawn = _charts(facts)
+    scripts = [charts.script(), _asset("report.js")] if drawn else [_asset("report.js")]
+    return environment.get_template("curation.html.j2").render(
+        facts=facts,
+        command=pictures_argument,
+        charts=drawn,
+        cards=[_card(picture) for picture in facts.pictures],
+        originals=originals,
+        style=_asset("report.css"),
+        thumbs=[base64.b64encode(webp).decode("ascii") for webp in facts.thumbnails],
+        scripts=scripts,
+        policy=_policy(scripts),
+        next_step=next_step(facts),
+    )
+
+
+def _charts(facts: Facts) -> dict[str, Any]:
+    """Chart name → Bokeh document, for those whose tables are there."""
+    drawn = {}
+    if facts.frames["map"].height and facts.pictures:
+        drawn["map"] = charts.picture_map(facts)
+    if facts.gains[0]:
+        drawn["gains"] = charts.gain_curve(facts)
+    if facts.weighted:
+        drawn["weights"] = charts.weight_bars(facts)
+    return drawn
+
+
+def next_step(facts: Facts) -> str:
+    """The one thing that helps this set most, as a sentence."""
+    if facts.missing >= {"images"} or not facts.pictures:
+        return "Scan the pictures first."
+    for state in ("missing", "rare"):
+        lacking = [target for target in facts.in_state(state) if target.advice]
+        if lacking:
+            return lacking[0].advice
+    overlays = [members for flag, members in facts.flagged if flag == "overlay"]
+    if overlays:
+        return f"Repair the {words.count(len(overlays[0]), 'picture')} with text or a logo on top."
+    thieves = [target for target in facts.in_state("thief") if target.advice]
+    if thieves:
+        return thieves[0].advice
+    if facts.part("stages") or "selection/default" not in facts.missing:
+        return "Nothing is missing: train on the exported selection."
+    return "Run the stages that the sections below ask for."
+
+
+def _card(picture: Picture) -> dict[str, Any]:
+    """What the page's script shows when a picture is opened; facts that are absent are left out."""
+    rows = {
+        "Status": words.STATUSES[picture.status],
+        "Why": picture.reason,
+        "Compared": picture.likeness,
+        "Weight": words.weight(picture.weight),
+        "Picked": f"number {picture.rank + 1}" if picture.rank is not None else "",
+        **{
+            axis.replace("_", " ").capitalize(): f"{words.name(label)} ({confidence:.0%} sure, from {source})"
+            for axis, label, confidence, source in picture.labels
+        },
+        "Remarks": ", ".join(words.flag_words(flag)[0].lower() for flag in picture.flags),
+        "By hand": picture.decision,
+        "Size": picture.size,
+        "File": picture.path,
+        "Caption": picture.caption,
+    }
+    card: dict[str, Any] = {"name": picture.name, "path": picture.path, "rows": {k: v for k, v in rows.items() if v}}
+    for place in ("thumb", "keeper", "alike", "weight"):
+        value = getattr(picture, place)
+        if value is not None:
+            card[place] = value
+    return card
+
+
+def _policy(scripts: list[str]) -> str:
+    """Content security policy: our own scripts by hash, inline styles and pictures, nothing from anywhere."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+    )
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _asset(name: str) -> str:
+    return (HERE / "assets" / name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _quoted(name: str) -> str:
+    """`name` as an argument that a shell takes as one word."""
+    return shlex.quote(name)

@@ -1,0 +1,428 @@
+"""What the tables say about each picture and the set, joined and counted for the page.
+
+Not for wording or layout, and it measures nothing: every estimate comes from `scores.parquet`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from diversity import tables
+from reports import words
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+
+SCHEMAS = {
+    "images": tables.IMAGES,
+    "thumbnails": tables.THUMBNAILS,
+    "duplicates": tables.DUPLICATES,
+    "views": tables.VIEWS,
+    "targets": tables.TARGETS,
+    "scores": tables.SCORES,
+    "map": tables.MAP,
+    "selection/default": tables.SELECTION,
+    "dropped": tables.DROPPED,
+    "decisions": tables.DECISIONS,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file with all that the tables say about it.
+
+    Attributes:
+        index: Its place in the report, in path order.
+        thumb: Number of its thumbnail; None where there is none. Files with equal pixels share one.
+        status: A key of `words.STATUSES`.
+        reason: Why it is kept, dropped or unusable.
+        likeness: What de-duplication says of it.
+        keeper: Index of the picture it is a copy of.
+        alike: Index of the picture it is a variant of.
+        labels: (axis, label, confidence, source).
+        cell: "framing/side"; None where either is unsure.
+        rare: It is in use and its cell is rare.
+    """
+
+    index: int
+    key: str
+    path: str
+    caption: str
+    size: str
+    problem: str | None
+    flags: tuple[str, ...]
+    thumb: int | None
+    status: str
+    reason: str
+    keeper: int | None
+    alike: int | None
+    likeness: str
+    similarity: float | None
+    tier: str | None
+    weight: float | None
+    gain: float | None
+    rank: int | None
+    labels: tuple[tuple[str, str, float, str], ...]
+    cell: str | None
+    rare: bool
+    decision: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folder."""
+        return PurePosixPath(self.path).name or self.path
+
+    def label(self, axis: str) -> str:
+        """Label on `axis`, "" where there is none."""
+        return next((label for found, label, *_ in self.labels if found == axis), "")
+
+    @property
+    def view(self) -> str:
+        """Framing and side in words."""
+        shown = [words.name(self.label(axis)) for axis in ("framing", "side") if self.label(axis)]
+        return ", ".join(shown)
+
+    @property
+    def alt(self) -> str:
+        """Alternative text of its thumbnail."""
+        return ", ".join(part for part in (self.name, self.view, words.STATUSES[self.status]) if part)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One cell of the framing × side table."""
+
+    cell: str
+    have: int
+    want: int
+    state: str
+    advice: str
+    pictures: tuple[Picture, ...]
+
+    @property
+    def phrase(self) -> str:
+        """The cell in words."""
+        return words.cell_phrase(self.cell)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One piece of advice, with the cells it is about: several where a framing is wanted over all sides together."""
+
+    targets: tuple[Target, ...]
+
+    @property
+    def state(self) -> str:
+        """State of its cells."""
+        return self.targets[0].state
+
+    @property
+    def advice(self) -> str:
+        """The sentence."""
+        return self.targets[0].advice
+
+    @property
+    def have(self) -> int:
+        """Distinct pictures in its cells."""
+        return sum(target.have for target in self.targets)
+
+    @property
+    def want(self) -> int:
+        """Distinct pictures wanted; what cells that share an advice lack is lacking once, not once each."""
+        if self.state == "missing":
+            return sum(target.want for target in self.targets)
+        lacks = [target.want - target.have for target in self.targets]
+        return self.have + max(lacks) if self.state == "rare" else sum(target.want for target in self.targets)
+
+    @property
+    def phrase(self) -> str:
+        """Its cells in words."""
+        first = self.targets[0].cell
+        return words.cell_phrase(first if len(self.targets) == 1 else first.split("/")[0])
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """Pictures of its cells."""
+        return [picture for target in self.targets for picture in target.pictures]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of `scores.parquet`."""
+
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    settings: dict[str, Any]
+
+    @property
+    def words(self) -> words.MeasureWords:
+        """Its name and meaning."""
+        return words.measure_words(self.measure)
+
+    def text(self, name: str = "value") -> str:
+        """`value`, `low` or `high` as shown."""
+        return words.number(getattr(self, name), share=self.words.share)
+
+    @property
+    def interval(self) -> str:
+        """`19–27`, or "" where none was estimated."""
+        return words.span(self.low, self.high, share=self.words.share)
+
+
+@dataclass
+class Facts:
+    """All tables of a workspace, read once; a missing one is empty and named in `missing`."""
+
+    name: str
+    folder: Path
+    frames: dict[str, pl.DataFrame]
+    missing: set[str]
+    curation: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, dataset: Dataset) -> Facts:
+        """Read what is there."""
+        missing = {table for table in SCHEMAS if not dataset.has(table)}
+        frames = {
+            table: tables.empty(schema) if table in missing else dataset.read(table)
+            for table, schema in SCHEMAS.items()
+        }
+        file = dataset.folder / "curation.json"
+        try:
+            curation = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError:
+            curation = {}
+        return cls(dataset.root.name, dataset.folder, frames, missing, curation if isinstance(curation, dict) else {})
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A section of `curation.json`, {} where it is absent or not a table."""
+        found = self.curation.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def _by_key(self, table: str) -> dict[str, dict[str, Any]]:
+        return {row["key"]: row for row in self.frames[table].iter_rows(named=True)}
+
+    @cached_property
+    def thumbnails(self) -> list[bytes]:
+        """WebP bytes, in the order that `Picture.thumb` counts."""
+        return (
+            self.frames["thumbnails"].filter(pl.col("content").is_in(self._contents)).sort("content")["webp"].to_list()
+        )
+
+    @property
+    def _contents(self) -> list[str]:
+        return self.frames["images"]["content"].drop_nulls().unique().to_list()
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """Every file, in path order."""
+        images = list(self.frames["images"].sort("path").iter_rows(named=True))
+        index = {row["key"]: place for place, row in enumerate(images)}
+        stored = self.frames["thumbnails"].filter(pl.col("content").is_in(self._contents)).sort("content")["content"]
+        thumbs = {content: place for place, content in enumerate(stored)}
+        labels: dict[str, list[tuple[str, str, float, str]]] = defaultdict(list)
+        for row in self.frames["views"].iter_rows(named=True):
+            labels[row["key"]].append((row["axis"], row["label"], row["confidence"], row["source"]))
+        states = dict(self.frames["targets"].select("cell", "state").iter_rows())
+        decisions: dict[str, list[str]] = defaultdict(list)
+        for row in self.frames["decisions"].iter_rows(named=True):
+            decisions[row["key"]].append(" ".join(part for part in (row["what"], row["value"]) if part))
+        rows = {table: self._by_key(table) for table in ("duplicates", "selection/default", "dropped")}
+        found = []
+        for row in images:
+            key = row["key"]
+            joined = {
+                **row,
+                "duplicate": rows["duplicates"].get(key, {}),
+                "chosen": rows["selection/default"].get(key, {}),
+                "dropped": rows["dropped"].get(key, {}),
+                "labels": tuple(labels[key]),
+                "decision": ", ".join(decisions[key]),
+                "thumb": thumbs.get(row["content"]),
+            }
+            found.append(self._picture(joined, index, states))
+        return found
+
+    def _picture(self, row: dict[str, Any], index: dict[str, int], states: dict[str, str]) -> Picture:
+        duplicate, chosen, dropped = row["duplicate"], row["chosen"], row["dropped"]
+        status = self._status(row)
+        by_axis = {axis: label for axis, label, *_ in row["labels"]}
+        parts = [by_axis.get("framing"), by_axis.get("side")]
+        cell = None if None in parts else f"{parts[0]}/{parts[1]}"
+        if "unsure" in parts and cell not in states:  # a detail counts whatever its side; its cell is in the table then
+            cell = None
+        keeper = index.get(dropped.get("keeper") or (duplicate.get("keeper") if status == "copy" else ""))
+        reason = row["problem"] or dropped.get("reason") or chosen.get("reason") or ""
+        return Picture(
+            index=index[row["key"]],
+            key=row["key"],
+            path=row["path"],
+            caption=row["caption"] or "",
+            size=f"{row['width']} × {row['height']}" if row["width"] and row["height"] else "",
+            problem=row["problem"],
+            flags=tuple(row["flags"] or ()),
+            thumb=row["thumb"],
+            status=status,
+            reason=reason,
+            keeper=None if keeper == index[row["key"]] else keeper,
+            alike=index.get(duplicate.get("variant_of") or ""),
+            likeness=duplicate.get("reason") or "",
+            similarity=duplicate.get("similarity"),
+            tier=duplicate.get("tier"),
+            weight=chosen.get("weight"),
+            gain=chosen.get("gain"),
+            rank=chosen.get("rank"),
+            labels=row["labels"],
+            cell=cell,
+            rare=status in ("kept", "undecided") and states.get(cell or "") == "rare",
+            decision=row["decision"],
+        )
+
+    def _status(self, row: dict[str, Any]) -> str:
+        if row["problem"] is not None:
+            return "problem"
+        if row["chosen"]:
+            return "kept"
+        if row["duplicate"].get("kind") == "copy":
+            return "copy"
+        if row["dropped"] or "selection/default" not in self.missing:
+            return "left_out"
+        return "undecided"
+
+    @cached_property
+    def usable(self) -> list[Picture]:
+        """Pictures without a problem."""
+        return [picture for picture in self.pictures if picture.problem is None]
+
+    @cached_property
+    def by_status(self) -> Counter[str]:
+        """How many pictures are kept, copies, …"""
+        return Counter(picture.status for picture in self.pictures)
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """Cells of the table, the most lacking first."""
+        members: dict[str, list[Picture]] = defaultdict(list)
+        for picture in self.usable:
+            if picture.cell is not None and picture.status != "copy":
+                members[picture.cell].append(picture)
+        cells = [
+            Target(
+                row["cell"], row["have"], row["want"], row["state"], row["advice"] or "", tuple(members[row["cell"]])
+            )
+            for row in self.frames["targets"].iter_rows(named=True)
+        ]
+        if "targets" in self.missing:
+            cells = [Target(cell, len(found), 0, "ample", "", tuple(found)) for cell, found in members.items()]
+        return sorted(cells, key=lambda t: (words.STATE_ORDER.get(t.state, 9), t.have - t.want, t.cell))
+
+    def in_state(self, state: str) -> list[Ask]:
+        """What there is to say about cells that are "missing", "rare", "thief" or "ample", the most lacking first."""
+        found: dict[tuple[str, str], list[Target]] = defaultdict(list)
+        for target in self.targets:
+            if target.state == state:
+                found[target.advice or target.cell, target.cell.split("/")[0]].append(target)
+        return [Ask(tuple(targets)) for targets in found.values()]
+
+    @cached_property
+    def axes(self) -> tuple[list[str], list[str]]:
+        """Framings and sides that occur or are wanted: the usual ones first, then the taxonomy's own."""
+        cells = [target.cell.split("/", 1) for target in self.targets if "/" in target.cell]
+        found = []
+        for place, usual in enumerate((words.FRAMINGS, words.SIDES)):
+            seen = {cell[place] for cell in cells}
+            found.append([label for label in usual if label in seen] + sorted(seen - set(usual)))
+        return found[0], found[1]
+
+    @cached_property
+    def other_axes(self) -> dict[str, list[tuple[str, int]]]:
+        """Axes of the user's own: (label, pictures), the most frequent first."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for picture in self.usable:
+            for axis, label, *_ in picture.labels:
+                if axis not in ("framing", "side"):
+                    found[axis][label] += 1
+        return {axis: counter.most_common() for axis, counter in sorted(found.items())}
+
+    @cached_property
+    def scores(self) -> list[Score]:
+        """Every row of `scores.parquet`."""
+        return [
+            Score(row["measure"], row["value"], row["low"], row["high"], row["n"], _settings(row["settings"]))
+            for row in self.frames["scores"].iter_rows(named=True)
+        ]
+
+    def score(self, *measures: str) -> Score | None:
+        """The first of `measures` that was measured."""
+        return next((s for m in measures for s in self.scores if s.measure == m and s.value is not None), None)
+
+    @cached_property
+    def groups(self) -> list[tuple[Picture, list[Picture]]]:
+        """(keeper, its copies), the largest groups first."""
+        copies: dict[int, list[Picture]] = defaultdict(list)
+        for picture in self.pictures:
+            if picture.status == "copy" and picture.keeper is not None:
+                copies[picture.keeper].append(picture)
+        found = [(self.pictures[keeper], sorted(c, key=lambda p: -(p.similarity or 0))) for keeper, c in copies.items()]
+        return sorted(found, key=lambda group: (-len(group[1]), group[0].index))
+
+    @cached_property
+    def variants(self) -> list[tuple[Picture, list[Picture]]]:
+        """(picture, its variants), the largest sets first."""
+        alike: dict[int, list[Picture]] = defaultdict(list)
+        for picture in self.pictures:
+            if picture.alike is not None and picture.alike != picture.index:
+                alike[picture.alike].append(picture)
+        found = [(self.pictures[first], others) for first, others in alike.items()]
+        return sorted(found, key=lambda group: (-len(group[1]), group[0].index))
+
+    @cached_property
+    def weighted(self) -> list[Picture]:
+        """Pictures with a weight, the heaviest first."""
+        return sorted((p for p in self.pictures if p.weight is not None), key=lambda p: (-(p.weight or 0), p.index))
+
+    @cached_property
+    def gains(self) -> tuple[list[float], int | None]:
+        """What each pick added, in order, and the elbow's number of picks where one was found."""
+        elbow = self.part("elbow")
+        stored, keep = elbow.get("gain"), elbow.get("keep")
+        if not isinstance(stored, list):
+            stored = self.frames["selection/default"].sort("rank")["gain"].to_list()
+        gains = [float(gain) for gain in stored if isinstance(gain, (int, float)) and gain == gain]
+        return gains, keep if isinstance(keep, int) else None
+
+    @cached_property
+    def flagged(self) -> list[tuple[str, list[Picture]]]:
+        """(flag, its pictures), those in use only, the most frequent first."""
+        found: dict[str, list[Picture]] = defaultdict(list)
+        for picture in self.usable:
+            for flag in picture.flags:
+                found[flag].append(picture)
+        return sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+
+
+def original_folder(dataset: Dataset, out: Path) -> str:
+    """The pictures' folder as seen from the report, with forward slashes; "" where it is on another drive."""
+    try:
+        return os.path.relpath(dataset.root, out.resolve().parent).replace(os.sep, "/")
+    except ValueError:
+        return ""
+
+
+def _settings(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,190 @@
+"""The plain words of the report: names of views, states and measures, and what each means.
+
+Not for numbers or layout: those are `facts.py` and the templates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FRAMINGS = ("headshot", "half_body", "full_body", "detail")
+SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
+
+_NAMES = {"three_quarter": "three-quarter", "back_three_quarter": "three-quarter back", "unsure": "not sure"}
+_PHRASES = {
+    "headshot": "headshot",
+    "half_body": "half body",
+    "full_body": "full body",
+    "detail": "close-up of a detail (shoes, hands, …)",
+    "front": "from the front",
+    "three_quarter": "at three-quarter angle",
+    "side": "from the side",
+    "back_three_quarter": "at three-quarter angle from behind",
+    "back": "from behind",
+    "unsure": "(side not sure)",
+}
+
+STATES = {"missing": "missing", "rare": "rare", "thief": "takes attention", "ample": "enough"}
+STATE_ORDER = {"missing": 0, "rare": 1, "thief": 2, "ample": 3}
+STATUSES = {
+    "kept": "kept",
+    "copy": "copy",
+    "left_out": "left out",
+    "undecided": "not chosen yet",
+    "problem": "unusable",
+}
+TIERS = {
+    "bytes": "same file",
+    "pixels": "same pixels",
+    "hash": "same composition",
+    "embedding": "looks the same",
+}
+
+FLAGS = {
+    "blurred": ("Blurred", "Soft at a fixed scale. A model learns the softness too."),
+    "dark": ("Very dark", "Most pixels are near black."),
+    "bright": ("Very bright", "Most pixels are near white."),
+    "low_contrast": ("Low contrast", "Little difference between the lightest and the darkest parts."),
+    "small": ("Small", "Fewer pixels than training usually wants; it will be enlarged."),
+    "flat_background": ("Plain background", "One flat colour behind the subject: learned fast, needs fewer steps."),
+    "cut_out": ("Cut-out", "Transparent background: needs fewer steps, and the edge may be learned."),
+    "borders": ("Borders", "Flat bars along the edges. Crop them, or they are learned."),
+    "overlay": ("Text or logo on top", "Subtitles and watermarks are learned. Repair or crop these pictures first."),
+    "animated": ("Animated", "Only the first frame is used."),
+}
+
+# table -> the command that writes it
+STAGE_OF = {
+    "images": "scan",
+    "thumbnails": "scan",
+    "duplicates": "dedup",
+    "views": "views",
+    "targets": "views",
+    "scores": "score",
+    "map": "report",
+    "selection/default": "select",
+    "dropped": "select",
+}
+
+
+@dataclass(frozen=True)
+class MeasureWords:
+    """How one measure is called and what it means.
+
+    Attributes:
+        name: What a person reads in a table.
+        meaning: One or two sentences.
+        share: Whether the value is a share of 1, shown in percent.
+    """
+
+    name: str
+    meaning: str
+    share: bool = False
+
+
+MEASURES = {
+    "effective_rank": MeasureWords(
+        "Acts like this many different pictures",
+        "Effective rank: the number of independent directions that the pictures span (Roy & Vetterli). "
+        "Ten copies of one picture act like one.",
+    ),
+    "vendi_1": MeasureWords(
+        "Different pictures, by similarity",
+        "Vendi score of order 1: the exponential of the entropy of the similarities.",
+    ),
+    "vendi_2": MeasureWords("Different pictures, frequent ones count more", "Vendi score of order 2."),
+    "vendi_inf": MeasureWords(
+        "Different pictures, only the most common direction counts", "Vendi score of infinite order."
+    ),
+    "distinct": MeasureWords("Distinct pictures", "Groups left when every picture and its copies count as one."),
+    "view_entropy": MeasureWords("Balance of views", "Entropy of the framing and side labels: higher is more even."),
+    "taxonomy_coverage": MeasureWords(
+        "Views seen", "Share of the cells of the framing × side table that hold at least one picture.", share=True
+    ),
+    "turntable_coverage": MeasureWords(
+        "Turntable seen", "Share of a full turn around the subject within reach of a picture.", share=True
+    ),
+    "coverage": MeasureWords("Pool covered", "Share of the reference pictures within reach of this set.", share=True),
+}
+
+GLOSSARY = {
+    "copy": "A near-duplicate of another picture that adds nothing new: another size, crop, compression or "
+    "neighbouring frame. Copies are dropped, because every copy makes the model look at the same thing once more.",
+    "keeper": "The picture of a group of copies that stays: the one kept by hand, else the one of best quality.",
+    "variant": "Alike, yet worth keeping: another expression, pose or detail. Variants stay and share their weight.",
+    "view": "What the picture shows of the subject: its framing (headshot, half body, full body, detail) and its side "
+    "(front, three-quarter, side, three-quarter back, back).",
+    "rare": "A view with fewer distinct pictures than wanted. Its pictures are protected: selection never drops them.",
+    "missing": "A view without any picture. The model will have to guess it.",
+    "takes attention": "A view with so many pictures that it draws attention away from all others.",
+    "weight": "How often a picture is shown in training, relative to the average of 1. Unlike pictures get more.",
+    "richness": "How many independent directions a set spans. Forty unlike pictures are richer than four hundred "
+    "alike ones.",
+    "gain": "What a picture added when it was picked. When gains get small, further pictures repeat what is there.",
+    "map": "Pictures that look alike to the encoder lie close together. Distances between far islands mean little.",
+    "interval": "The range in brackets: how far the number could lie elsewhere with other pictures of the same kind.",
+}
+
+
+def name(label: str | None) -> str:
+    """`back_three_quarter` → "three-quarter back"; unknown labels lose their underscores."""
+    if not label:
+        return "not labelled"
+    return _NAMES.get(label, label.replace("_", " "))
+
+
+def cell_phrase(cell: str) -> str:
+    """`full_body/back` → "full body from behind"."""
+    return " ".join(_PHRASES.get(part, part.replace("_", " ")) for part in cell.split("/"))
+
+
+def measure_words(measure: str) -> MeasureWords:
+    """Words of a measure; an unknown one is shown by its own name."""
+    return MEASURES.get(measure, MeasureWords(measure.replace("_", " "), ""))
+
+
+def flag_words(flag: str) -> tuple[str, str]:
+    """Title and meaning of a quality flag."""
+    return FLAGS.get(flag, (flag.replace("_", " ").capitalize(), ""))
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """`3 pictures`, `1 picture`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def number(value: float | None, *, share: bool = False) -> str:
+    """A number as a person reads it: 23, 4.6, 0.31, 45 %; an en dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    if share:
+        return f"{value * 100:.0f} %"
+    size = abs(value)
+    digits = 0 if size >= 10 or value == int(value) else 1 if size >= 1 else 2
+    return f"{value:,.{digits}f}"
+
+
+def weight(value: float | None) -> str:
+    """`1.25`; "" where there is none."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def span(low: float | None, high: float | None, *, share: bool = False) -> str:
+    """`19–27`, `40–61 %`; "" where an end is unknown."""
+    if low is None or high is None or low != low or high != high:
+        return ""
+    first = number(low, share=share)
+    return f"{first.removesuffix(' %')}–{number(high, share=share)}"
+
+
+def plain(value: object) -> str:
+    """Any JSON value as one line of text, for provenance."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)
