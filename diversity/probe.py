@@ -10,7 +10,9 @@ ICML 2017, section 4.2, on out-of-fold logits, with near-copies in one fold so t
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,9 @@ LEAST_FOR_TEMPERATURE = 8  # independent examples before the temperature is move
 _ALIKE = 0.95  # cosine above which labelled pictures count as one example
 _MOST = 400  # examples used, spread evenly over the classes
 _PENALTIES = (0.003, 0.03, 0.3)
+_TRUSTS = (1.0, 0.3, 0.1)  # factors on the prompts' logits
 _FOLDS = 4
-_LOG_T = np.linspace(np.log(0.25), np.log(8.0), 61)
+_LOG_T = np.linspace(np.log(0.25), np.log(32.0), 85)
 _LOG_T_SPREAD = 0.7  # prior: the temperature is 1, give or take a factor of 2
 _SMOOTH = 0.02  # probability kept for "none of what I have seen"
 
@@ -38,16 +41,18 @@ class Correction:
         size: Root mean square length of the centred vectors.
         weights: [C, d]; rows of unlearnt classes are 0.
         bias: [C]; -inf for classes that cannot be answered (no prompts, too few labels).
+        trust: Factor on the zero-shot logits, 0..1.
     """
 
     centre: Float
     size: float
     weights: Float
     bias: Float
+    trust: float
 
     def apply(self, vectors: Float, logits: Float) -> Float:
         """[n, d], [n, C] → corrected logits [n, C]."""
-        return logits + (vectors - self.centre) / self.size @ self.weights.T + self.bias
+        return self.trust * logits + (vectors - self.centre) / self.size @ self.weights.T + self.bias
 
 
 @dataclass(frozen=True)
@@ -100,19 +105,25 @@ def fit(vectors: Float, labels: Int, logits: Float, *, text: bool) -> Probe:
     vectors, labels, logits, burst = vectors[inside], labels[inside], logits[inside], burst[inside]
     fold = _folds(labels, burst)
     trials = []
-    for penalty in _PENALTIES:
+    for knobs in itertools.product(_PENALTIES[::-1], _TRUSTS if text else (1.0,)):
         out = np.empty_like(logits)
         for f in np.unique(fold):
             held = fold == f
-            learner = _correct(vectors[~held], labels[~held], logits[~held], learnt, penalty, text)
+            learner = _correct(vectors[~held], labels[~held], logits[~held], learnt, _Knobs(*knobs, text))
             out[held] = learner.apply(vectors[held], logits[held])
         temperature, loss = _temperature(out, labels)
-        trials.append((loss, -penalty, temperature))
-    _, negative, temperature = min(trials)
-    return Probe(_correct(vectors, labels, logits, learnt, -negative, text), temperature, len(labels))
+        trials.append((loss, temperature, _Knobs(*knobs, text)))
+    _, temperature, best = min(trials, key=lambda trial: trial[0])
+    return Probe(_correct(vectors, labels, logits, learnt, best), temperature, len(labels))
 
 
-def _correct(vectors: Float, labels: Int, logits: Float, learnt: Int, penalty: float, text: bool) -> Correction:
+class _Knobs(NamedTuple):
+    penalty: float
+    trust: float
+    text: bool
+
+
+def _correct(vectors: Float, labels: Int, logits: Float, learnt: Int, knobs: _Knobs) -> Correction:
     """Least weighted cross-entropy + penalty/2 · |weights|²; a class weighs √count, between as found and balanced."""
     from scipy.optimize import minimize
 
@@ -122,7 +133,8 @@ def _correct(vectors: Float, labels: Int, logits: Float, learnt: Int, penalty: f
     count = np.bincount(labels, minlength=logits.shape[1])
     weight = 1 / np.sqrt(count[labels])
     weight /= weight.sum()
-    base = logits if text else np.where(np.isin(np.arange(logits.shape[1]), learnt), logits, -np.inf)
+    penalty, trust, text = knobs
+    base = trust * logits if text else np.where(np.isin(np.arange(logits.shape[1]), learnt), logits, -np.inf)
     wanted = np.eye(logits.shape[1])[labels]
     shape = (len(learnt), x.shape[1])
 
@@ -142,7 +154,7 @@ def _correct(vectors: Float, labels: Int, logits: Float, learnt: Int, penalty: f
     bias = np.zeros(logits.shape[1]) if text else np.full(logits.shape[1], -np.inf)
     solved = best.x.reshape(shape)
     weights[learnt], bias[learnt] = solved[:, :-1], solved[:, -1]
-    return Correction(centre, size, weights, bias)
+    return Correction(centre, size, weights, bias, trust)
 
 
 def _temperature(logits: Float, labels: Int) -> tuple[float, float]:
