@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from reports.facts import Facts, Picture
 
-TOOLTIP = """<div class="tip" style="display:flex;gap:10px;align-items:center;max-width:300px">
-<img src="@thumb" alt="" style="width:96px;height:96px;object-fit:contain;flex:none;border-radius:4px">
+# laid over Bokeh's own box, whose colours cannot be set; values are escaped by Bokeh
+TOOLTIP = """<div class="tip" style="display:flex;gap:12px;align-items:center;max-width:320px;margin:-6px;padding:8px;
+background:var(--surface);color:var(--ink);border:1px solid var(--muted);line-height:1.45">
+<img src="@thumb" alt="" style="width:112px;height:112px;object-fit:contain;flex:none">
 <div style="overflow-wrap:anywhere"><b>@name</b><br>@view<br>@status</div></div>"""
-_TOOLS = "pan,box_zoom,wheel_zoom,reset"
+_PICTURE = 48  # longest side of the pictures on the map, pixels
 _SHAPES = {"kept": ("circle", 9), "rare": ("diamond", 14), "out": ("circle_x", 9)}
 
 
@@ -46,7 +48,7 @@ def picture_map(facts: Facts) -> dict[str, Any]:
     chart = _figure(
         "Map of the pictures by likeness",
         height=560,
-        tools=f"{_TOOLS},tap",
+        tools="pan,box_zoom,wheel_zoom,reset,tap",
         match_aspect=True,
         toolbar_location="above",
     )
@@ -58,11 +60,13 @@ def picture_map(facts: Facts) -> dict[str, Any]:
         source = _source(shown)
         source.data["x"] = [places[p.key][0] for p in shown]
         source.data["y"] = [places[p.key][1] for p in shown]
+        source.data["w"] = [_PICTURE * min(1, p.aspect) for p in shown]
+        source.data["h"] = [_PICTURE * min(1, 1 / p.aspect) for p in shown]
         source.name = name
         marker, size = _SHAPES[name]
         chart.image_url(
-            url="thumb", x="x", y="y", w={"value": 44, "units": "screen"}, h={"value": 44, "units": "screen"},
-            anchor="center", source=source, visible=False, name="pictures",
+            url="thumb", x="x", y="y", w={"field": "w", "units": "screen"}, h={"field": "h", "units": "screen"},
+            anchor="bottom_center", source=source, visible=False, name="pictures",
         )  # fmt: skip
         layers.append(
             chart.scatter("x", "y", source=source, marker=marker, size=size, name=name, line_width=1.5, fill_alpha=0.75)
@@ -77,7 +81,7 @@ def gain_curve(facts: Facts) -> dict[str, Any]:
 
     gains, keep = facts.gains
     by_rank = {p.rank: p for p in facts.pictures if p.rank is not None}
-    chart = _figure("What each further picture adds", height=260, tools=_TOOLS, toolbar_location=None)
+    chart = _figure("What each further picture adds", height=260, tools="tap", toolbar_location=None)
     chart.xaxis.axis_label, chart.yaxis.axis_label = "pictures picked", "gain of the last one"
     source = _source([by_rank.get(rank) for rank in range(len(gains))])
     source.data["x"], source.data["y"] = list(range(1, len(gains) + 1)), gains
@@ -99,7 +103,7 @@ def weight_bars(facts: Facts) -> dict[str, Any]:
     from bokeh.models.annotations import Span
 
     chart = _figure(
-        "Weight of every chosen picture", height=260, tools=_TOOLS, toolbar_location=None, y_range=DataRange1d(start=0)
+        "Weight of every chosen picture", height=260, tools="tap", toolbar_location=None, y_range=DataRange1d(start=0)
     )
     chart.xaxis.axis_label, chart.yaxis.axis_label = "pictures, the heaviest first", "weight"
     source = _source(facts.weighted)
@@ -117,6 +121,7 @@ def _figure(title: str, **options: Any) -> figure:  # noqa: ANN401 - passed thro
     chart = figure(sizing_mode="stretch_width", min_width=260, background_fill_alpha=0, border_fill_alpha=0, **options)
     chart.toolbar.logo = None
     chart.toolbar.active_scroll = None
+    chart.toolbar.stylesheets = [":host(.bk-above) .bk-divider { width: 0 }"]
     chart.outline_line_alpha = 0
     chart.name = title
     chart.min_border_left = chart.min_border_right = 8
@@ -143,9 +148,13 @@ def _source(pictures: Iterable[Picture | None]) -> ColumnDataSource:
 
 
 def _hover(chart: figure, renderers: list[Any], mode: Literal["mouse", "vline"] = "mouse") -> None:
-    from bokeh.models import HoverTool
+    from bokeh.models import HoverTool, TapTool
 
-    chart.add_tools(HoverTool(renderers=renderers, tooltips=TOOLTIP, mode=mode, point_policy="snap_to_data"))
+    for tool in chart.tools:
+        tool.visible = not isinstance(tool, TapTool)
+    hover = HoverTool(renderers=renderers, tooltips=TOOLTIP, mode=mode, point_policy="snap_to_data", show_arrow=False)
+    hover.visible = False
+    chart.add_tools(hover)
 
 
 def _document(chart: figure) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Picture:
 
     Attributes:
         index: Its place in the report, in path order.
+        aspect: Width over height.
         thumb: Number of its thumbnail; None where there is none. Files with equal pixels share one.
         status: A key of `words.STATUSES`.
         reason: Why it is kept, dropped or unusable.
@@ -57,6 +58,7 @@ class Picture:
     path: str
     caption: str
     size: str
+    aspect: float
     problem: str | None
     flags: tuple[str, ...]
     thumb: int | None
@@ -156,14 +158,20 @@ class Ask:
 
 @dataclass(frozen=True)
 class Score:
-    """One row of `scores.parquet`."""
+    """One row of `scores.parquet`; `scope` is what its name has before the dot: "set", "selection", or ""."""
 
+    scope: str
     measure: str
     value: float | None
     low: float | None
     high: float | None
     n: int | None
     settings: dict[str, Any]
+
+    @property
+    def row(self) -> str:
+        """Its name in the table."""
+        return f"{self.scope}.{self.measure}" if self.scope else self.measure
 
     @property
     def words(self) -> words.MeasureWords:
@@ -270,6 +278,7 @@ class Facts:
             path=row["path"],
             caption=row["caption"] or "",
             size=f"{row['width']} × {row['height']}" if row["width"] and row["height"] else "",
+            aspect=row["width"] / row["height"] if row["width"] and row["height"] else 1.0,
             problem=row["problem"],
             flags=tuple(row["flags"] or ()),
             thumb=row["thumb"],
@@ -359,13 +368,23 @@ class Facts:
     def scores(self) -> list[Score]:
         """Every row of `scores.parquet`."""
         return [
-            Score(row["measure"], row["value"], row["low"], row["high"], row["n"], _settings(row["settings"]))
+            Score(*_scope(row["measure"]), row["value"], row["low"], row["high"], row["n"], _settings(row["settings"]))
             for row in self.frames["scores"].iter_rows(named=True)
         ]
 
-    def score(self, *measures: str) -> Score | None:
-        """The first of `measures` that was measured."""
-        return next((s for m in measures for s in self.scores if s.measure == m and s.value is not None), None)
+    def score(self, measure: str, scope: str = "set") -> Score | None:
+        """`measure` of the whole set or of "selection", if it could be told."""
+        fits = (s for s in self.scores if s.measure == measure and s.scope in (scope, "" if scope == "set" else scope))
+        return next((s for s in fits if s.value is not None and s.value == s.value), None)
+
+    @cached_property
+    def score_table(self) -> tuple[list[str], list[tuple[Score, list[Score | None]]]]:
+        """Scopes, and for each measure its scores in their order (first any of them, for words and settings)."""
+        scopes = list(dict.fromkeys(score.scope for score in self.scores))
+        rows: dict[str, dict[str, Score]] = defaultdict(dict)
+        for score in self.scores:
+            rows[score.measure][score.scope] = score
+        return scopes, [(next(iter(row.values())), [row.get(scope) for scope in scopes]) for row in rows.values()]
 
     @cached_property
     def groups(self) -> list[tuple[Picture, list[Picture]]]:
@@ -418,6 +437,11 @@ def original_folder(dataset: Dataset, out: Path) -> str:
         return os.path.relpath(dataset.root, out.resolve().parent).replace(os.sep, "/")
     except ValueError:
         return ""
+
+
+def _scope(name: str) -> tuple[str, str]:
+    scope, _, measure = name.rpartition(".")
+    return scope, measure
 
 
 def _settings(text: str | None) -> dict[str, Any]:

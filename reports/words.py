@@ -5,7 +5,7 @@ Not for numbers or layout: those are `facts.py` and the templates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FRAMINGS = ("headshot", "half_body", "full_body", "detail")
 SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
@@ -82,6 +82,9 @@ class MeasureWords:
     share: bool = False
 
 
+SCOPES = {"set": "Whole set", "selection": "Selection, weighted"}
+_RAREFIED = "Measured on as many distinct pictures in every set, so that small and large sets compare."
+
 MEASURES = {
     "effective_rank": MeasureWords(
         "Acts like this many different pictures",
@@ -97,9 +100,12 @@ MEASURES = {
         "Different pictures, only the most common direction counts", "Vendi score of infinite order."
     ),
     "distinct": MeasureWords("Distinct pictures", "Groups left when every picture and its copies count as one."),
-    "view_entropy": MeasureWords("Balance of views", "Entropy of the framing and side labels: higher is more even."),
+    "pictures": MeasureWords("Pictures", "Files that could be read, copies and all."),
+    "view_entropy": MeasureWords(
+        "Balance of views", "Entropy of the framing and side labels, in nats: higher is more even."
+    ),
     "taxonomy_coverage": MeasureWords(
-        "Views seen", "Share of the cells of the framing × side table that hold at least one picture.", share=True
+        "Views with enough", "Share of the wanted views that have as many distinct pictures as wanted.", share=True
     ),
     "turntable_coverage": MeasureWords(
         "Turntable seen", "Share of a full turn around the subject within reach of a picture.", share=True
@@ -139,8 +145,12 @@ def cell_phrase(cell: str) -> str:
 
 
 def measure_words(measure: str) -> MeasureWords:
-    """Words of a measure; an unknown one is shown by its own name."""
-    return MEASURES.get(measure, MeasureWords(measure.replace("_", " "), ""))
+    """Words of a measure without its scope; an unknown one is shown by its own name."""
+    base = measure.removesuffix("_rarefied")
+    found = MEASURES.get(base, MeasureWords(base.replace("_", " "), ""))
+    if base == measure:
+        return found
+    return replace(found, name=f"{found.name}, at equal size", meaning=f"{found.meaning} {_RAREFIED}")
 
 
 def flag_words(flag: str) -> tuple[str, str]:

@@ -77,6 +77,8 @@
         source.selected.indices = [];
       });
     }
+    const pan = [...doc._all_models.values()].find((model) => model.type === "PanTool");
+    if (pan && matchMedia("(pointer: coarse)").matches) pan.active = false; // a finger scrolls the page
     drawn.push(doc);
     paint(doc);
     if (name === "map") mapFilters(doc);

@@ -164,9 +164,11 @@ def targets_frame(cells: list[str]) -> pl.DataFrame:
 def scores_frame(n: int) -> pl.DataFrame:
     settings = json.dumps({"encoder": "toon-abc", "order": 1})
     rows = [
-        ("effective_rank", n * 0.23, n * 0.19, n * 0.27, n - 1, settings),
-        ("taxonomy_coverage", 0.52, 0.4, 0.61, 20, settings),
-        ("view_entropy", 1.94, 1.7, 2.1, n - 1, settings),
+        ("set.effective_rank", n * 0.23, n * 0.19, n * 0.27, n - 1, settings),
+        ("set.effective_rank_rarefied", n * 0.2, None, None, 40, settings),
+        ("set.turntable_coverage", 0.52, 0.4, 0.61, 20, settings),
+        ("set.view_entropy", float("nan"), None, None, n - 1, settings),
+        ("selection.effective_rank", n * 0.21, n * 0.18, n * 0.24, n // 2, settings),
         ("a_measure_of_tomorrow", 0.031, None, None, 7, "not json"),
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=tables.SCORES, orient="row")
