@@ -23,8 +23,9 @@ Int = NDArray[np.int64]
 LEAST_PER_CLASS = 3  # independent examples before a class is learnt
 LEAST_FOR_TEMPERATURE = 8  # independent examples before the temperature is moved
 _ALIKE = 0.95  # cosine above which labelled pictures count as one example
-_MOST = 400  # examples used, spread evenly over the classes
-_PENALTIES = (0.003, 0.03, 0.3)
+_COMPARED = 3000  # pictures compared with one another for near-copies, spread evenly over the classes
+_MOST = 400  # of these, examples used
+_PENALTIES = (0.01, 0.1)
 _TRUSTS = (1.0, 0.3, 0.1)  # factors on the prompts' logits
 _FOLDS = 4
 _LOG_T = np.linspace(np.log(0.25), np.log(32.0), 85)
@@ -93,8 +94,10 @@ def fit(vectors: Float, labels: Int, logits: Float, *, text: bool) -> Probe:
     Returns:
         A probe; with fewer than two classes of three independent examples it only has a temperature.
     """
+    compared = _spread(labels, np.arange(len(labels)), _COMPARED)
+    vectors, labels, logits = vectors[compared], labels[compared], logits[compared]
     burst = _bursts(vectors)
-    chosen = _spread(labels, burst)
+    chosen = _spread(labels, burst, _MOST)
     vectors, labels, logits, burst = vectors[chosen], labels[chosen], logits[chosen], burst[chosen]
     examples = {int(c): len(np.unique(burst[labels == c])) for c in np.unique(labels)}
     learnt = np.array([c for c, count in examples.items() if count >= LEAST_PER_CLASS], dtype=np.int64)
@@ -149,7 +152,7 @@ def _correct(vectors: Float, labels: Int, logits: Float, learnt: Int, knobs: _Kn
         slope = ((e / total - wanted) * weight[:, None])[:, learnt].T @ x + penalty * w
         return float(-(weight * picked).sum() + penalty / 2 * (w**2).sum()), slope.ravel()
 
-    best = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 80})
+    best = minimize(loss, np.zeros(shape[0] * shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 50})
     weights = np.zeros((logits.shape[1], vectors.shape[1]))
     bias = np.zeros(logits.shape[1]) if text else np.full(logits.shape[1], -np.inf)
     solved = best.x.reshape(shape)
@@ -183,8 +186,8 @@ def _bursts(vectors: Float) -> Int:
     return component
 
 
-def _spread(labels: Int, burst: Int) -> Int:
-    """Indices of at most 400 pictures, evenly over classes, one of every burst before the second of any."""
+def _spread(labels: Int, burst: Int, most: int) -> Int:
+    """Indices of at most `most` pictures, evenly over classes, one of every burst before the second of any."""
     seen: dict[int, int] = {}
     turn = np.empty(len(burst), dtype=np.int64)
     for i, b in enumerate(burst):
@@ -194,7 +197,7 @@ def _spread(labels: Int, burst: Int) -> Int:
     for c in np.unique(labels):
         own = np.flatnonzero(labels == c)
         rank[own[np.argsort(turn[own], kind="stable")]] = np.arange(len(own))
-    return np.sort(np.argsort(rank, kind="stable")[:_MOST])
+    return np.sort(np.argsort(rank, kind="stable")[:most])
 
 
 def _folds(labels: Int, burst: Int) -> Int:

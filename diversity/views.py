@@ -37,17 +37,30 @@ _TRAINS = 0.85  # least confidence of a caption label that teaches the probe
 
 @dataclass(frozen=True)
 class PromptBank:
-    """Text prototypes of every label.
+    """Text vectors of every prompt.
 
     Attributes:
         encoder_id: Whose space they are in.
         scale: The encoder's inverse temperature.
-        prototypes: axis → float32 [labels, d], unit rows in the order of the axis; an axis without prompts is absent.
+        vectors: axis → float32 [prompts, d], unit rows, label by label in the order of the axis; each the mean over the
+            templates. An axis without prompts is absent.
+        counts: axis → number of prompts of each label.
     """
 
     encoder_id: str
     scale: float
-    prototypes: dict[str, NDArray[np.float32]]
+    vectors: dict[str, NDArray[np.float32]]
+    counts: dict[str, tuple[int, ...]]
+
+    def logits(self, axis: str, x: Float, temperature: float) -> Float:
+        """Zero-shot logits [n, labels] of pictures [n, d]: log of the mean over a label's prompts of exp(scale · cos).
+
+        A mean of probabilities rather than of vectors, so that one label may hold unlike things (shoes, hands).
+        """
+        each = self.scale / temperature * x @ self.vectors[axis].T.astype(np.float64)
+        parts = np.split(each, np.cumsum(self.counts[axis])[:-1], axis=1)
+        top = [part.max(axis=1) for part in parts]
+        return np.stack([m + np.log(np.exp(p - m[:, None]).mean(axis=1)) for m, p in zip(top, parts, strict=True)], 1)
 
 
 def embed_prompts(taxonomy: Taxonomy, encoder: TextEncoder, folder: Path | None = None) -> PromptBank:
@@ -59,33 +72,35 @@ def embed_prompts(taxonomy: Taxonomy, encoder: TextEncoder, folder: Path | None 
         folder: The workspace; the result is kept in `prompts/` there. None: not kept.
     """
     templates = taxonomy.prompts.templates
+    asked = {name: list(axis.labels.values()) for name, axis in taxonomy.axes.items()}
+    asked = {name: labels for name, labels in asked.items() if all(label.prompts for label in labels)}
+    counts = {name: tuple(len(label.prompts) for label in labels) for name, labels in asked.items()}
     texts = {
-        axis: [[template.format(prompt) for prompt in label.prompts for template in templates] for label in labels]
-        for axis, labels in ((name, spec.labels.values()) for name, spec in taxonomy.axes.items())
-        if all(label.prompts for label in labels)
+        name: [[template.format(prompt) for template in templates] for label in labels for prompt in label.prompts]
+        for name, labels in asked.items()
     }
-    digest = hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(json.dumps([texts, counts]).encode(), digest_size=8).hexdigest()
     file = folder / "prompts" / f"{encoder.id}-{digest}.npz" if folder is not None else None
-    kept = _read_prompts(file, encoder.id, tuple(texts)) if file is not None else None
+    kept = _read_prompts(file, encoder.id, counts) if file is not None else None
     if kept is not None:
         return kept
-    flat = list(dict.fromkeys(text for axis in texts.values() for label in axis for text in label))
-    vectors = dict(zip(flat, np.asarray(encoder.encode_texts(flat), np.float32), strict=True)) if flat else {}
-    prototypes = {
-        axis: _unit(np.stack([np.mean([vectors[text] for text in label], axis=0) for label in labels]))
-        for axis, labels in texts.items()
+    flat = list(dict.fromkeys(text for axis in texts.values() for prompt in axis for text in prompt))
+    rows = dict(zip(flat, np.asarray(encoder.encode_texts(flat), np.float32), strict=True)) if flat else {}
+    vectors = {
+        axis: _unit(np.stack([np.mean([rows[text] for text in prompt], axis=0) for prompt in prompts]))
+        for axis, prompts in texts.items()
     }
-    bank = PromptBank(encoder.id, float(encoder.logit_scale), prototypes)
+    bank = PromptBank(encoder.id, float(encoder.logit_scale), vectors, counts)
     if file is not None:
         with workspace.atomic(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, scale=np.float64(bank.scale), **prototypes)  # type: ignore[arg-type]
+            np.savez(stream, scale=np.float64(bank.scale), **vectors)  # type: ignore[arg-type]
     return bank
 
 
-def _read_prompts(file: Path, encoder_id: str, axes: tuple[str, ...]) -> PromptBank | None:
+def _read_prompts(file: Path, encoder_id: str, counts: dict[str, tuple[int, ...]]) -> PromptBank | None:
     try:
         with np.load(file) as kept:
-            return PromptBank(encoder_id, float(kept["scale"]), {axis: kept[axis] for axis in axes})
+            return PromptBank(encoder_id, float(kept["scale"]), {axis: kept[axis] for axis in counts}, counts)
     except (OSError, ValueError, KeyError, EOFError):  # absent or damaged: made anew
         return None
 
@@ -135,7 +150,10 @@ def label_views(
     rows = []
     for name, axis in taxonomy.axes.items():
         user = [given.get(name, {}).get(key) for key in frame["key"].to_list()]
-        answers = _label_axis(axis, x, _logits(name, axis, x, prompts, taxonomy), user, [e.get(name) for e in said])
+        logits = None
+        if prompts is not None and name in prompts.vectors:
+            logits = prompts.logits(name, x, taxonomy.prompts.temperature)
+        answers = _label_axis(axis, x, logits, user, [e.get(name) for e in said])
         for key, (label, confidence, source) in zip(frame["key"].to_list(), answers, strict=True):
             sure = source == "user" or confidence >= config.min_confidence
             rows.append((key, name, label if sure else UNSURE, confidence, source))
@@ -145,14 +163,6 @@ def label_views(
 
 
 Answer = tuple[str, float, str | None]
-
-
-def _logits(name: str, axis: Axis, x: Float, prompts: PromptBank | None, taxonomy: Taxonomy) -> Float | None:
-    """Zero-shot logits [n, labels], softened by the taxonomy's temperature; None without prompts for this axis."""
-    if prompts is None or name not in prompts.prototypes:
-        return None
-    scores: Float = prompts.scale / taxonomy.prompts.temperature * x @ prompts.prototypes[name].T.astype(np.float64)
-    return scores
 
 
 def _label_axis(

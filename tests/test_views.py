@@ -15,6 +15,7 @@ from diversity.errors import ConfigError, InputError
 TAXONOMY = taxonomy.load()
 CONFIG = ViewsConfig()
 DIM = 12
+COUNTS = {"framing": (1,) * 4, "side": (1,) * 5}
 
 
 class FakeEncoder:
@@ -33,7 +34,7 @@ class FakeEncoder:
 
 def bank(scale=30.0):
     eye = np.eye(DIM, dtype=np.float32)
-    return views.PromptBank("fake-1", scale, {"framing": eye[:4], "side": eye[4:9]})
+    return views.PromptBank("fake-1", scale, {"framing": eye[:4], "side": eye[4:9]}, COUNTS)
 
 
 def pictures(n, seed=0, captions=None, noise=0.25):
@@ -132,7 +133,7 @@ def test_a_person_may_say_unsure():
 @pytest.mark.parametrize("text", [True, False])
 def test_a_probe_takes_over_where_some_labels_are_given(text):
     images, x, truth = pictures(200, seed=3)
-    wrong = views.PromptBank("fake-1", 30.0, {"side": np.roll(np.eye(DIM, dtype=np.float32)[4:9], 1, axis=0)})
+    wrong = views.PromptBank("fake-1", 30.0, {"side": np.roll(np.eye(DIM, dtype=np.float32)[4:9], 1, axis=0)}, COUNTS)
     labels = told(images, "side", truth["side"], step=3)
     found = views.label_views(images, x, TAXONOMY, wrong if text else None, labels, CONFIG)
     asked = found.filter((pl.col("axis") == "side") & (pl.col("source") != "user"))
@@ -200,8 +201,8 @@ def test_prompts_are_embedded_once_and_kept(tmp_path):
     again = views.embed_prompts(TAXONOMY, encoder, tmp_path)
     assert encoder.runs == 1
     assert first.scale == again.scale == 30.0
-    assert all(np.array_equal(first.prototypes[axis], again.prototypes[axis]) for axis in TAXONOMY.axes)
-    assert np.allclose(np.linalg.norm(first.prototypes["side"], axis=1), 1, atol=1e-5)
+    assert all(np.array_equal(first.vectors[axis], again.vectors[axis]) for axis in TAXONOMY.axes)
+    assert np.allclose(np.linalg.norm(first.vectors["side"], axis=1), 1, atol=1e-5)
     next(tmp_path.rglob("*.npz")).write_bytes(b"damaged")
     views.embed_prompts(TAXONOMY, encoder, tmp_path)
     assert encoder.runs == 2
