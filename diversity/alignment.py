@@ -1,0 +1,274 @@
+"""Whether two pictures are the same shot: lay one over the other and see what cannot be explained.
+
+Not for finding candidates (that is `index.py`) nor for deciding who stays (that is `duplicates.py`).
+
+Two pictures are squashed to a small square, one is laid over the other by shift and scale (which undoes crops and
+resizes), brightness is matched, and small movements are followed. What is left over, against the structure that both
+show, is the disagreement: JPEG, blur and brightness leave almost nothing, a limb in motion a little, another pose or
+background a lot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Float32 = NDArray[np.float32]
+
+SIDE = 64  # pixels of the working square
+COARSE = 12  # pixels of the layouts that propose how one picture lies in the other
+SCALES = (1.0, 0.93, 0.86, 0.79, 0.72)  # sides of the crops that are tried
+MIN_SCALE, MAX_ANISOTROPY = 0.66, 1.4  # a crop of less than half of the picture is another framing
+REACH = 2  # pixels of SIDE that a movement is followed
+WINDOW = 5  # pixels of SIDE whose residual is judged together
+NOISE = 1.5  # CIELAB units, root mean square: differences that no eye minds
+MONO = 3.0  # CIELAB chroma below which a whole picture counts as black and white
+MIN_OVERLAP = 0.85  # share of the crop that lies within the other picture; less is a camera that was turned
+ZOOM = 0.5  # small subjects are looked at this much closer
+HOPELESS = 0.3  # scores without following movements, below which following them is a waste
+PREPARED = 1024  # pictures held ready at once, 0.3 MB each
+GATE = 0.60  # layouts less alike than this are never the same shot
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture, prepared for comparing.
+
+    Attributes:
+        fine: float32 [2 * SIDE, 2 * SIDE, 3], CIELAB, L 0..100.
+        lab: float32 [SIDE, SIDE, 3], the same, smaller.
+        layouts: float32 [crops, COARSE * COARSE * 3], unit rows; row 0 is the whole picture.
+        mono: black and white.
+    """
+
+    fine: Float32
+    lab: Float32
+    layouts: Float32
+    mono: bool
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two pictures show the same shot.
+
+    Attributes:
+        score: 0..1, share of the structure that both agree on; 1 is identical.
+        local: 0..1, disagreement in the worst spot.
+    """
+
+    score: float
+    local: float
+
+
+DIFFERENT = Agreement(0.0, 1.0)
+
+
+def shot(picture: Image.Image, *, mirrored: bool = False) -> Shot:
+    """Prepare one picture of any size."""
+    import cv2
+
+    side = 2 * SIDE
+    method = Image.Resampling.BOX if min(picture.size) >= side else Image.Resampling.BILINEAR
+    rgb = np.asarray(picture.convert("RGB").resize((side, side), method), np.float32) / 255
+    fine = cv2.cvtColor(rgb[:, ::-1].copy() if mirrored else rgb, cv2.COLOR_RGB2LAB)
+    mono = bool(np.abs(fine[..., 1:]).max() < MONO)
+    fine = cv2.GaussianBlur(fine, (0, 0), 1.2)
+    lab = _halved(fine, SIDE)
+    smooth = cv2.blur(lab, (3, 3))
+    crops = np.stack([_warp(smooth, place, COARSE) for place in _places()])
+    crops[..., 0] -= crops[..., 0].mean((1, 2), keepdims=True)
+    return Shot(fine, lab, _unit(crops.reshape(len(crops), -1)), mono)
+
+
+def agreement(first: Shot, second: Shot) -> Agreement:
+    """Compare two pictures; symmetric up to rounding."""
+    one, two, channels = first.layouts, second.layouts, 3
+    if first.mono != second.mono:  # a black-and-white copy: compare lightness alone
+        one, two, channels = _unit(one[:, ::3]), _unit(two[:, ::3]), 1
+    within_first, within_second = one @ two[0], two @ one[0]
+    if max(within_first.max(), within_second.max()) < GATE:
+        return DIFFERENT
+    if within_first.max() > within_second.max():  # the second is a crop of the first: lay the first over it
+        first, second, within_second = second, first, within_first
+    place = np.array(_places()[int(within_second.argmax())], np.float64)
+    refined = _refine(first.lab[..., :channels], second.lab[..., :channels], place)
+    if refined is None or _inside(refined, SIDE).mean() < MIN_OVERLAP:
+        return DIFFERENT
+    return _residual(first, second, refined, channels)
+
+
+class Comparer:
+    """Compares the pictures of a set by row, each pair and each picture prepared once.
+
+    Args:
+        picture: row → RGB picture, or None where there is none.
+    """
+
+    def __init__(self, picture: Callable[[int], Image.Image | None]) -> None:
+        self.picture = picture
+        self._shot = lru_cache(PREPARED)(self._prepare)
+        self._known: dict[tuple[int, int, bool], Agreement | None] = {}
+
+    def _prepare(self, row: int, mirrored: bool) -> Shot | None:
+        picture = self.picture(row)
+        return None if picture is None else shot(picture, mirrored=mirrored)
+
+    def compare(self, first: int, second: int, *, mirrored: bool = False) -> Agreement | None:
+        """How far two rows agree, the one of them mirrored if asked; None where a picture is not at hand."""
+        pair = (min(first, second), max(first, second), mirrored)
+        if pair not in self._known:
+            one, two = self._shot(pair[0], False), self._shot(pair[1], mirrored)
+            self._known[pair] = agreement(one, two) if one is not None and two is not None else None
+        return self._known[pair]
+
+
+def _unit(rows: Float32) -> Float32:
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+
+
+@cache
+def _places() -> list[tuple[float, float, float, float]]:
+    """Crops as (scale x, scale y, offset x, offset y), in shares of the side: nine positions for every scale."""
+    places = [(1.0, 1.0, 0.0, 0.0)]
+    for scale in SCALES[1:]:
+        steps = (0.0, (1 - scale) / 2, 1 - scale)
+        places += [(scale, scale, x, y) for y in steps for x in steps]
+    return places
+
+
+def _warp(picture: Float32, place: NDArray[np.float64] | tuple[float, ...], side: int) -> Float32:
+    """The crop at `place`, resampled to [side, side]."""
+    import cv2
+
+    size = picture.shape[0]
+    sx, sy, x, y = place
+    ratio = size / side
+    matrix = np.array(
+        [[sx * ratio, 0, x * size + (sx * ratio - 1) / 2], [0, sy * ratio, y * size + (sy * ratio - 1) / 2]], np.float32
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return warped.reshape(side, side, -1)
+
+
+def _inside(place: NDArray[np.float64], side: int) -> NDArray[np.bool_]:
+    """[side, side], which pixels of the crop at `place` lie within the picture."""
+    centres = (np.arange(side) + 0.5) / side
+    x, y = centres * place[0] + place[2], centres * place[1] + place[3]
+    return ((y >= 0) & (y <= 1))[:, None] & ((x >= 0) & (x <= 1))[None, :]
+
+
+def _match_light(a: Float32, b: Float32, inside: NDArray[np.bool_]) -> Float32:
+    """`b` with the gain and lightness of `a`, within what re-exposure does to a picture."""
+    la, lb = a[..., 0][inside], b[..., 0][inside]
+    gain = float(np.clip(la.std() / max(float(lb.std()), 1e-3), 0.6, 1.67))
+    matched = b * np.float32(gain)
+    matched[..., 0] += np.clip(la.mean() - gain * lb.mean(), -30, 30)
+    return matched
+
+
+def _refine(a: Float32, b: Float32, place: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Gauss-Newton on scale and shift, coarse to fine (Lucas & Kanade 1981; Baker & Matthews 2004, eq. 10)."""
+    for side, rounds in ((SIDE // 2, 6), (SIDE, 2)):
+        small_a, small_b = _halved(a, side), _halved(b, side)
+        for _ in range(rounds):
+            inside = _inside(place, side)
+            if inside.mean() < MIN_OVERLAP / 2:
+                return None
+            step = _step(small_a, _match_light(small_a, _warp(small_b, place, side), inside), inside, place)
+            place = place + step
+            if np.abs(step).max() < 0.1 / side:
+                break
+    lowest, highest = min(place[:2]), max(place[:2])
+    if lowest < MIN_SCALE or highest > 1 / MIN_SCALE or highest / lowest > MAX_ANISOTROPY:
+        return None
+    return place
+
+
+def _halved(lab: Float32, side: int) -> Float32:
+    import cv2
+
+    if side == len(lab):
+        return lab
+    return cv2.resize(lab, (side, side), interpolation=cv2.INTER_AREA).reshape(side, side, -1)
+
+
+def _step(a: Float32, warped: Float32, inside: NDArray[np.bool_], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One Gauss-Newton step of (scale x, scale y, offset x, offset y)."""
+    import cv2
+
+    side = len(a)
+    centres = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    mask = inside[..., None].astype(np.float32)
+    error = ((a - warped) * mask).ravel()
+    gx = cv2.Sobel(warped, -1, 1, 0, ksize=1, scale=side / 2 / place[0]).reshape(warped.shape) * mask
+    gy = cv2.Sobel(warped, -1, 0, 1, ksize=1, scale=side / 2 / place[1]).reshape(warped.shape) * mask
+    slopes = (gx * centres[None, :, None], gy * centres[:, None, None], gx, gy)
+    steep = np.stack([slope.ravel() for slope in slopes])
+    normal = (steep @ steep.T).astype(np.float64)
+    normal[np.diag_indices(4)] += 1e-3 * max(float(np.trace(normal)), 1e-6) / 4
+    return np.clip(np.linalg.solve(normal, (steep @ error).astype(np.float64)), -0.1, 0.1)
+
+
+def _residual(first: Shot, second: Shot, place: NDArray[np.float64], channels: int) -> Agreement:
+    """What of `first` the crop of `second` at `place` does not explain, small movements followed."""
+    import cv2
+
+    a, b = first.lab[..., :channels], second.lab[..., :channels]
+    frame = _subject(a, _warp(b, place, SIDE), _inside(place, SIDE))
+    zoomed = np.concatenate([place[:2] * frame[:2], place[2:] + place[:2] * frame[2:]])
+    inside = _inside(zoomed, SIDE)
+    a, warped = _warp(first.fine[..., :channels], frame, SIDE), _warp(second.fine[..., :channels], zoomed, SIDE)
+    warped = _match_light(a, warped, inside)
+    inside[:REACH] = inside[-REACH:] = inside[:, :REACH] = inside[:, -REACH:] = False
+    structure = (_variance(a) + _variance(warped)) / 2 + NOISE**2
+    known = float(structure[inside].sum())
+    padded = cv2.copyMakeBorder(warped, *(REACH,) * 4, cv2.BORDER_REPLICATE)
+    padded = padded.reshape(SIDE + 2 * REACH, SIDE + 2 * REACH, channels)
+    error = _difference(a, warped)
+    if known < HOPELESS * (known + float(error[inside].sum())):
+        return DIFFERENT
+    for y in range(2 * REACH + 1):
+        for x in range(2 * REACH + 1):
+            np.minimum(error, _difference(a, padded[y : y + SIDE, x : x + SIDE]), out=error)
+    lost = float(error[inside].sum())
+    spots = np.where(inside, error / (error + structure + 9 * NOISE**2), np.float32(0))
+    return Agreement(known / (known + lost), float(cv2.blur(spots, (WINDOW, WINDOW)).max()))
+
+
+def _subject(a: Float32, warped: Float32, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The frame around everything that has structure in either picture, at least ZOOM of the side, as a place."""
+    busy = (np.maximum(_variance(a), _variance(warped)) > (4 * NOISE) ** 2) & inside
+    place = np.array([1.0, 1.0, 0.0, 0.0])
+    if not busy.any():
+        return place
+    for axis in (0, 1):
+        where = np.flatnonzero(busy.any(axis))
+        low, high = where[0] / SIDE, (where[-1] + 1) / SIDE
+        size = max(high - low, ZOOM)
+        place[axis] = size
+        place[axis + 2] = np.clip((low + high - size) / 2, 0, 1 - size)
+    return place
+
+
+def _difference(a: Float32, b: Float32) -> Float32:
+    """[SIDE, SIDE], squared difference summed over channels, mean over the window."""
+    import cv2
+
+    off = cv2.subtract(a, b)
+    square = cv2.multiply(off, off)
+    return cv2.blur(cv2.transform(square, np.ones((1, a.shape[2]), np.float32)), (WINDOW, WINDOW))
+
+
+def _variance(lab: Float32) -> Float32:
+    """[h, w], local variance over twice the window, summed over channels."""
+    import cv2
+
+    size = (2 * WINDOW + 1, 2 * WINDOW + 1)
+    mean, square = cv2.blur(lab, size), cv2.blur(lab * lab, size)
+    return np.maximum((square - mean * mean).reshape(SIDE, SIDE, -1), 0).sum(2)
