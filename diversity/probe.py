@@ -106,7 +106,14 @@ def fit(vectors: Float, labels: Int, logits: Float, *, text: bool) -> Probe:
         return Probe(None, _temperature(logits, labels)[0] if enough else 1.0, len(labels))
     inside = np.isin(labels, learnt) | text
     vectors, labels, logits, burst = vectors[inside], labels[inside], logits[inside], burst[inside]
-    fold = _folds(labels, burst)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # small matrices, and the same sums whatever the number of threads
+        return _search(vectors, labels, logits, learnt, _folds(labels, burst), text)
+
+
+def _search(vectors: Float, labels: Int, logits: Float, learnt: Int, fold: Int, text: bool) -> Probe:
+    """The penalty and trust of least out-of-fold loss, fitted on everything."""
     trials = []
     for knobs in itertools.product(_PENALTIES[::-1], _TRUSTS if text else (1.0,)):
         out = np.empty_like(logits)
