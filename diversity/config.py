@@ -84,6 +84,7 @@ class SelectConfig(Section):
     strategy: str = "facility_location"
     alpha: float = Field(0.5, ge=0, le=1, description="0: equal mass per cell; 1: as found")
     cap: float = Field(3.0, ge=1, description="largest weight over the median weight")
+    initial: str | None = Field(None, description="name of an earlier selection that this one grows")
     seed: int = 0
 
 
@@ -94,6 +95,7 @@ class ExportConfig(Section):
     mean_repeats: int = Field(10, ge=1, description="mean integer repeats per picture; larger rounds better")
     resolution: int = Field(512, ge=64)
     trigger: str | None = None
+    force: bool = Field(False, description="put foreign or edited files in the way aside")
 
 
 class Config(Section):

@@ -28,6 +28,7 @@ SCHEMAS: dict[str, tables.Schema] = {
     "targets": tables.TARGETS,
     "scores": tables.SCORES,
     "map": tables.MAP,
+    "tags": tables.TAGS,
     "dropped": tables.DROPPED,
     "decisions": tables.DECISIONS,
 }
@@ -173,19 +174,19 @@ class Dataset:
 
     def dedup(self) -> Self:
         """Find copies and variants → duplicates."""
-        return self.run("scan", "dedup")
+        return self.run("scan", "label", "dedup")
 
     def views(self) -> Self:
         """Label framing and side, find rare and missing views → views, targets."""
-        return self.run("scan", "dedup", "views")
+        return self.run("scan", "label", "dedup", "views")
 
     def score(self) -> Self:
         """Measure richness and coverage → scores."""
-        return self.run("scan", "dedup", "views", "score")
+        return self.run("scan", "label", "dedup", "views", "score")
 
     def select(self) -> Self:
         """Choose and weight → selection/default, dropped."""
-        return self.run("scan", "dedup", "views", "score", "select")
+        return self.run("scan", "label", "dedup", "views", "select")
 
     def curate(self) -> Self:
         """All stages up to the exports and the report."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from diversity.progress import Advance
 
 BATCH = 32  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
+UNREADABLE = "the file could not be read"  # how the problem of a file begins that was not opened at all
 WAITING_BYTES = 256 * 2**20  # decoded pictures held while the encoder is still loading
 
 
@@ -132,7 +133,7 @@ class Scanner:
             data = source.read()
         except OSError as error:
             unread = {name: None for name in tables.IMAGES if name not in columns}
-            reason = f"the file could not be read: {error.strerror or error}"
+            reason = f"{UNREADABLE}: {error.strerror or error}"
             return Seen({**unread, **columns, "flags": [], "problem": reason}, None, None)
         measured = measure(data, self._config)
         row = {**measured.columns, **columns}

@@ -5,9 +5,9 @@ Both are started before they are needed, so that their start overlaps with readi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from diversity.encoders.spec import EncoderSpec, resolve
 
@@ -63,6 +63,10 @@ class Services:
             self._encoder = self._pool.submit(self._load)
         return self._encoder
 
+    def deferred_encoder(self, encoder_id: str) -> TextEncoder:
+        """The encoder, known by its id and loaded only when something else of it is asked for."""
+        return _Deferred(encoder_id, self.encoder)
+
     def layout(self) -> LayoutWorker:
         """The map's child process, warming up from the first call on."""
         if self._layout is None:
@@ -81,3 +85,13 @@ class Services:
         from diversity.encoders import load_encoder
 
         return load_encoder(self._dataset.config.encoder, self.spec)
+
+
+class _Deferred:
+    """Stands for an encoder that may never be needed."""
+
+    def __init__(self, encoder_id: str, load: Callable[[], Future[TextEncoder]]) -> None:
+        self.id, self._start = encoder_id, load
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._start().result(), name)

@@ -19,7 +19,7 @@ from diversity.services import Services
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
-BUILT_IN = ("scan", "label", "dedup", "views", "score", "select", "map", "export")
+BUILT_IN = ("scan", "label", "dedup", "views", "select", "score", "map", "export")
 STAGES = (*BUILT_IN, "report")
 ENTRY_POINTS = "diversity.stages"
 
@@ -51,6 +51,7 @@ class Stage:
         settings: Sections of the configuration that it reads.
         run: The work.
         inputs: Anything else that it depends on, as JSON-able values.
+        complete: Whether what it writes beside tables is still there.
     """
 
     needs: tuple[str, ...]
@@ -58,6 +59,7 @@ class Stage:
     settings: tuple[str, ...]
     run: Callable[[Context], None]
     inputs: Callable[[Context], object] = lambda _: None
+    complete: Callable[[Context], bool] = lambda _: True
 
 
 def find(name: str) -> Stage:
@@ -98,7 +100,8 @@ def _run_one(name: str, stage: Stage, context: Context, *, force: bool) -> bool:
     before = record.load(folder)
     fingerprint = _fingerprint(name, stage, context, before)
     done = before["stages"].get(name, {})
-    if not force and done.get("fingerprint") == fingerprint and all(context.dataset.has(t) for t in stage.gives):
+    written = all(context.dataset.has(t) for t in stage.gives) and stage.complete(context)
+    if not force and written and done.get("fingerprint") == fingerprint:
         return False
     start = time.perf_counter()
     stage.run(context)

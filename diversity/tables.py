@@ -77,6 +77,8 @@ TARGETS: Schema = {
     "advice": pl.String,  # what to add, one sentence; "" for ample
 }
 
+TAGS: Schema = {"key": pl.String, "tag": pl.String, "group": pl.String}  # group: axis=label that it stands for
+
 SCORES: Schema = {
     "measure": pl.String,
     "value": pl.Float64,

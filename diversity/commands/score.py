@@ -13,12 +13,8 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What to compare with."""
     add_common(parser)
     parser.add_argument("--against", type=Path, metavar="POOL", help="a folder: how much of it does PICTURES cover?")
-    parser.add_argument(
-        "--fail-under",
-        type=float,
-        metavar="X",
-        help="exit 1 when the coverage (with --against) or the effective rank is below X",
-    )
+    parser.add_argument("--fail-under", type=float, metavar="X", help="exit 1 when the measure is below X")
+    parser.add_argument("--measure", help="what --fail-under looks at (default: set.effective_rank, or the coverage)")
     parser.add_argument("--redo", action="store_true", help="measure again even if nothing changed")
 
 
@@ -28,15 +24,15 @@ def run(name: str, options: argparse.Namespace) -> int:
 
     dataset = open_dataset(options)
     if options.against is None:
-        measures = scoring.of_set(dataset, force=options.redo, progress=progress(options))
-        watched = "effective_rank"
+        rows = scoring.of_set(dataset, force=options.redo, progress=progress(options))
     else:
         pool = open_dataset(argparse.Namespace(**{**vars(options), "pictures": options.against, "workspace": None}))
-        measures = scoring.against(dataset, pool, progress=progress(options))
-        watched = "coverage"
-    emit(options, measures, "\n".join(scoring.sentence(m) for m in measures))
-    value = next(m["value"] for m in measures if m["measure"] == watched)
-    if options.fail_under is not None and (value is None or not value >= options.fail_under):
-        sys.stderr.write(f"diversity: {watched} is {value}, below {options.fail_under}.\n")
-        return 1
+        rows = scoring.against(dataset, pool, progress=progress(options))
+    emit(options, rows, scoring.lines(rows))
+    if options.fail_under is not None:
+        measure = options.measure or (rows[0]["measure"] if options.against else "set.effective_rank")
+        value = scoring.watched(rows, measure)
+        if value is None or not value >= options.fail_under:
+            sys.stderr.write(f"diversity: {measure} is {value}, below {options.fail_under}.\n")
+            return 1
     return 0

@@ -10,9 +10,9 @@ UP_TO = {
     "scan": ("scan",),
     "dedup": ("scan", "label", "dedup"),
     "views": ("scan", "label", "dedup", "views"),
-    "select": ("scan", "label", "dedup", "views", "score", "select"),
-    "export": ("scan", "label", "dedup", "views", "score", "select", "export"),
-    "report": ("scan", "label", "dedup", "views", "score", "select", "map", "report"),
+    "select": ("scan", "label", "dedup", "views", "select"),
+    "export": ("scan", "label", "dedup", "views", "select", "export"),
+    "report": ("scan", "label", "dedup", "views", "select", "score", "map", "report"),
 }
 
 

@@ -9,9 +9,14 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diversity.config import EncoderConfig
 from diversity.errors import EncoderError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LOCAL = "local-dir:"
 TOON_FOLDER = Path(__file__).parent.parent / "assets" / "toon_encoder"
@@ -53,6 +58,15 @@ class EncoderSpec:
             stat = self.weights.stat()
             parts += [str(stat.st_size), str(stat.st_mtime_ns)]
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+    def centre(self) -> NDArray[np.float64] | None:
+        """The encoder's mean picture, float64 [dim], where its folder tells it in `centre.npy`; else None."""
+        import numpy as np
+
+        file = Path(self.model.removeprefix(LOCAL)) / "centre.npy"
+        if not self.model.startswith(LOCAL) or not file.is_file():
+            return None
+        return np.load(file).astype(np.float64)
 
 
 def resolve(config: EncoderConfig) -> EncoderSpec:

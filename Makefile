@@ -1,0 +1,46 @@
+# What a newcomer guesses: make demo, make test, make lint, make format, make bench.
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+READY := .venv/.ready
+PY := $(BIN)/python
+
+.PHONY: demo test test-slow lint format bench bench-duplicates bench-views bench-scan constraints clean
+
+demo: $(READY)
+	@$(BIN)/diversity demo
+
+test: $(READY)
+	@$(PY) -m pytest
+
+test-slow: $(READY)
+	@$(PY) -m pytest -m slow
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(READY)
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: bench-scan bench-duplicates bench-views
+
+bench-scan bench-duplicates bench-views: bench-%: $(READY)
+	@$(PY) -m benchmarks.$*
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; pass one with PYTHON=…"; exit 1; }
+	@echo "Setting up .venv (a few minutes at most; most of it is PyTorch) …"
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip -q
+	@$(PY) -m pip install -q --disable-pip-version-check uv
+	@$(PY) -m uv pip install -q --python $(PY) -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+constraints: $(READY)
+	@$(PY) -m uv pip compile -q --upgrade --universal --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+clean:
+	rm -rf .venv build *.egg-info diversity-demo

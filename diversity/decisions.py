@@ -1,0 +1,106 @@
+"""What people decided by hand: appended to a table that survives retouching (same path) and renaming (same content).
+
+Not for acting on it: duplicates, selection and views do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from diversity import tables, workspace
+from diversity.errors import InputError
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+
+UNDO = "undo"
+
+
+def find_picture(dataset: Dataset, text: str) -> dict[str, Any]:
+    """The row of `images` that `text` names: a path relative to the root, a path on disk, or a unique file name.
+
+    Raises:
+        InputError: no picture, or more than one, is called so.
+    """
+    images = dataset.images
+    on_disk = Path(text).expanduser()
+    candidates = [text.replace("\\", "/")]
+    if on_disk.is_absolute() or on_disk.exists():
+        resolved = on_disk.resolve()
+        if resolved.is_relative_to(dataset.root):
+            candidates.insert(0, resolved.relative_to(dataset.root).as_posix())
+    for path in candidates:
+        found = images.filter(pl.col("path") == path)
+        if len(found):
+            return found.row(0, named=True)
+    found = images.filter(pl.col("path").str.split("/").list.last() == candidates[-1])
+    if len(found) == 1:
+        return found.row(0, named=True)
+    if len(found) > 1:
+        several = ", ".join(found["path"].head(3))
+        raise InputError(f"{len(found)} pictures are called {text}.", f"For example {several}.", "Give the whole path.")
+    near = difflib.get_close_matches(text, images["path"].to_list(), 1, 0.5)
+    hint = f"Did you mean {near[0]}?" if near else "Run `diversity scan` if it is new."
+    raise InputError(f"{text} is not in the set.", f"{dataset.root} was scanned without it.", hint)
+
+
+def add(dataset: Dataset, what: str, files: Sequence[str], *, value: str = "", undo: bool = False) -> list[str]:
+    """Append one decision per file; the paths decided on.
+
+    Args:
+        dataset: A scanned set.
+        what: "pin", "drop" or "label".
+        files: Pictures as `find_picture` understands them.
+        value: The label, as "axis=label", for "label".
+        undo: Take an earlier decision back.
+
+    Raises:
+        InputError: a file is not in the set.
+        WorkspaceError: the workspace is in use.
+    """
+    rows = [find_picture(dataset, file) for file in files]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    new = pl.DataFrame(
+        [
+            {
+                "key": row["key"],
+                "content": row["content"],
+                "path": row["path"],
+                "what": what,
+                "value": UNDO if undo else value,
+                "when": now,
+            }
+            for row in rows
+        ],
+        schema=tables.DECISIONS,
+    )
+    with workspace.locked(dataset.folder):
+        dataset.write("decisions", pl.concat([load(dataset), new]))
+    return [row["path"] for row in rows]
+
+
+def load(dataset: Dataset) -> pl.DataFrame:
+    """Every decision, the oldest first."""
+    return dataset.read("decisions") if dataset.has("decisions") else tables.empty(tables.DECISIONS)
+
+
+def standing(dataset: Dataset, *whats: str) -> dict[str, str]:
+    """Key → what holds now, of the kinds `whats`: the newest decision on a picture wins, and an undone one is none.
+
+    A decision follows its picture by path; where no file has that path any more, by content.
+    """
+    images = dataset.images
+    keys = set(images["key"])
+    by_content = dict(images.filter(pl.col("content").is_not_null()).select("content", "key").iter_rows())
+    latest: dict[str, str | None] = {}
+    for row in load(dataset).iter_rows(named=True):
+        key = row["key"] if row["key"] in keys else by_content.get(row["content"])
+        if key is not None and row["what"] in whats:
+            latest[key] = None if row["value"] == UNDO else row["what"]
+    return {key: what for key, what in latest.items() if what is not None}

@@ -1,0 +1,64 @@
+"""Pictures by words or by another picture: cosine in the encoder's space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from diversity.errors import EncoderError, InputError
+from diversity.progress import Progress, Silent
+from diversity.services import Services
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from diversity.dataset import Dataset
+    from diversity.encoders.base import TextEncoder
+
+
+def search(
+    dataset: Dataset,
+    *,
+    text: str | None = None,
+    image: Path | None = None,
+    number: int = 10,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """`path`, `similarity` (cosine) of the nearest pictures, the best first; scans first where needed.
+
+    Raises:
+        InputError: neither or both of `text` and `image` were given, or the image cannot be read.
+        EncoderError: the encoder has no text side.
+    """
+    from diversity.index import Index, plan
+
+    if (text is None) == (image is None):
+        raise InputError("Search needs one query.", "", 'Give either "some words" or --image FILE.')
+    dataset.run("scan", progress=progress or Silent())
+    with Services(dataset) as services:
+        encoder = services.encoder().result()
+        query = _text(encoder, text) if text is not None else _image(dataset, encoder, Path(str(image)))
+    frame = dataset.usable
+    vectors = dataset.vectors(frame)
+    index = Index.build(vectors, plan(*vectors.shape, dataset.config.index))
+    rows, similarity = index.nearest(query, min(number, len(frame)))
+    found = frame[rows[0].tolist()].select("path")
+    return found.with_columns(similarity=pl.Series(similarity[0], dtype=pl.Float32))
+
+
+def _text(encoder: TextEncoder, text: str) -> NDArray:
+    if not hasattr(encoder, "encode_texts"):
+        raise EncoderError(f"{encoder.name} has no text side.", "", "Search with --image, or pick a CLIP model.")
+    return encoder.encode_texts([text])
+
+
+def _image(dataset: Dataset, encoder: TextEncoder, image: Path) -> NDArray:
+    from diversity.decode import BadPicture, decode
+
+    try:
+        decoded = decode(image.read_bytes(), max_pixels=dataset.config.scan.max_pixels)
+    except (OSError, BadPicture) as error:
+        raise InputError(f"{image} cannot be used.", f"{error}.", "Give a readable picture.") from None
+    return encoder.encode_images([decoded.picture])

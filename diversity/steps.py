@@ -1,0 +1,304 @@
+"""The built-in stages: each fetches tables, hands them to its room, and writes what comes back.
+
+Not for mathematics, and not for deciding whether to run: that is `stages.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from diversity import record, tables
+from diversity.decisions import load as load_decisions
+from diversity.decisions import standing
+from diversity.errors import InputError
+from diversity.scan import UNREADABLE
+from diversity.stages import Context, Stage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from diversity.dataset import Dataset
+    from diversity.targets import Targets
+
+SELECTED = "selection/default"
+CHUNK = 4096  # pictures between two writes of the tables: what a killed scan loses at most
+
+
+# scan ----------------------------------------------------------------------------------------------------------------
+
+
+def _scan_inputs(context: Context) -> object:
+    listing = hashlib.blake2b(digest_size=8)
+    for s in context.services.sources():
+        listing.update(repr((s.path, s.size, s.mtime_ns, s.caption, s.repeats, s.concept)).encode())
+    return listing.hexdigest(), context.services.spec.fingerprint
+
+
+def _scan(context: Context) -> None:
+    """Look at new and changed files only; everything about unchanged ones is taken over."""
+    from diversity.scan import Scanner, embeddings_frame, key_of, source_columns
+
+    dataset, sources = context.dataset, context.services.sources()
+    if not sources:
+        raise InputError(
+            f"{dataset.root} holds no pictures.", "No file in it has a picture's suffix.", "Give another folder."
+        )
+    images, thumbnails, vectors = _reusable(context)
+    known = {(r["key"], r["size"], r["mtime_ns"]): r for r in images.iter_rows(named=True)}
+    rows: dict[str, dict[str, Any]] = {}
+    todo = []
+    for source in sources:
+        columns = source_columns(source)
+        old = known.get((columns["key"], source.size, source.mtime_ns))
+        if old is not None and (old["content"] in vectors or _stays_bad(old)):
+            rows[source.path] = {**old, **columns}
+        else:
+            todo.append(source)
+    if todo:
+        context.services.warm_up()
+    scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(vectors)) if todo else None
+    encoder = _encoder_note(context, needed=bool(todo))
+    with context.progress.task("pictures", len(todo)) as advance:
+        for start in range(0, max(len(todo), 1), CHUNK):
+            if scanner is not None:
+                found = scanner.run(todo[start : start + CHUNK], advance)
+                rows.update((row["path"], row) for row in found.rows)
+                thumbnails.update(found.thumbnails)
+                vectors.update(found.vectors)
+                encoder = _encoder_note(context, needed=True)
+            frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
+            contents = set(frame["content"].drop_nulls())
+            dataset.write(f"embeddings/{encoder['id']}", embeddings_frame({c: vectors[c] for c in contents}))
+            thumbs = sorted((c, t) for c, t in thumbnails.items() if c in contents)
+            dataset.write("thumbnails", pl.DataFrame(thumbs, schema=tables.THUMBNAILS, orient="row"))
+            dataset.write("images", frame)
+    context.notes["encoder"] = encoder
+    assert len({key_of(s.path) for s in sources}) == len(rows), "two paths with one key"
+
+
+def _stays_bad(row: dict[str, Any]) -> bool:
+    """Whether a file's problem is its content: one that could not be read is tried again."""
+    return row["problem"] is not None and not row["problem"].startswith(UNREADABLE)
+
+
+def _reusable(context: Context) -> tuple[pl.DataFrame, dict[str, bytes], dict[str, np.ndarray]]:
+    """What an earlier scan with the same settings and encoder left."""
+    dataset = context.dataset
+    before = record.load(dataset.folder)
+    same = before.get("scan_settings") == dataset.config.scan.model_dump(mode="json")
+    context.notes["scan_settings"] = dataset.config.scan.model_dump(mode="json")
+    images = dataset.read("images") if same and dataset.has("images") else tables.empty(tables.IMAGES)
+    thumbnails = dict(dataset.read("thumbnails").iter_rows()) if same and dataset.has("thumbnails") else {}
+    encoder = before.get("encoder", {})
+    if encoder.get("fingerprint") != context.services.spec.fingerprint or not dataset.has("embeddings"):
+        return images, thumbnails, {}
+    stored = dataset.read("embeddings")
+    vectors = stored["vector"].to_numpy().astype(np.float32) if len(stored) else np.empty((0, 1), np.float32)
+    return images, thumbnails, dict(zip(stored["content"], vectors, strict=True))
+
+
+def _encoder_note(context: Context, *, needed: bool) -> dict[str, Any]:
+    """What `curation.json` says of the encoder; the known one where nothing had to be encoded."""
+    spec = context.services.spec
+    before = record.load(context.dataset.folder).get("encoder", {})
+    if before.get("fingerprint") == spec.fingerprint:
+        return dict(before)
+    if not needed:
+        return {}
+    encoder = context.services.encoder().result()
+    return {"id": encoder.id, "name": spec.name, "note": spec.note, "dim": encoder.dim, "fingerprint": spec.fingerprint}
+
+
+# label ---------------------------------------------------------------------------------------------------------------
+
+
+def _label_inputs(context: Context) -> object:
+    config = context.dataset.config.views
+    files = [_file_digest(config.taxonomy), _file_digest(config.labels)]
+    return files, _decision_digest(context, "label")
+
+
+def _label(context: Context) -> None:
+    from diversity import captions, taxonomy, views
+
+    dataset, config = context.dataset, context.dataset.config.views
+    rules = taxonomy.load(config.taxonomy)
+    usable = dataset.usable
+    prompts = views.embed_prompts(rules, context.services.deferred_encoder(dataset.encoder_id), dataset.folder)
+    given = [views.decided_labels(load_decisions(dataset), dataset.images, rules)]
+    if config.labels is not None:
+        given.insert(0, views.read_labels(config.labels, dataset.images, rules))
+    labels = pl.concat(given)
+    dataset.write("views", views.label_views(usable, dataset.vectors(usable), rules, prompts, labels, config))
+    dataset.write("tags", captions.tag_table(usable, rules))
+
+
+# dedup ---------------------------------------------------------------------------------------------------------------
+
+
+def _dedup(context: Context) -> None:
+    from diversity import duplicates
+
+    dataset = context.dataset
+    usable = dataset.usable
+    found = duplicates.find(
+        usable,
+        dataset.vectors(usable),
+        duplicates.Evidence(dict(dataset.read("thumbnails").iter_rows()), _encode(context)),
+        dataset.config.duplicates,
+        views=_confident_views(dataset),
+        pins=_decided(context, "pin"),
+    )
+    dataset.write("duplicates", found.frame)
+    context.notes["duplicates"] = found.note()
+
+
+def _encode(context: Context) -> Callable[[list[Image]], NDArray[np.float32]]:
+    return lambda pictures: context.services.encoder().result().encode_images(pictures)
+
+
+def _confident_views(dataset: Dataset) -> dict[str, tuple[str | None, str | None]]:
+    """Key → (framing, side), None where unsure."""
+    sure = dataset.read("views").filter(pl.col("axis").is_in(["framing", "side"]) & (pl.col("label") != "unsure"))
+    framing = dict(sure.filter(pl.col("axis") == "framing").select("key", "label").iter_rows())
+    side = dict(sure.filter(pl.col("axis") == "side").select("key", "label").iter_rows())
+    return {key: (framing.get(key), side.get(key)) for key in framing.keys() | side.keys()}
+
+
+# views ---------------------------------------------------------------------------------------------------------------
+
+
+def _views(context: Context) -> None:
+    context.dataset.write("targets", _targets(context).table)
+
+
+def _targets(context: Context) -> Targets:
+    from diversity import targets, taxonomy
+
+    dataset = context.dataset
+    rules = taxonomy.load(dataset.config.views.taxonomy)
+    return targets.find(dataset.read("views"), _groups(dataset), rules, frozenset(_decided(context, "drop")))
+
+
+def _groups(dataset: Dataset) -> dict[str, str]:
+    return dict(dataset.read("duplicates").select("key", "group").iter_rows())
+
+
+# score ---------------------------------------------------------------------------------------------------------------
+
+
+def _score(context: Context) -> None:
+    """Measures of the whole set, and of the selection where there is one."""
+    from diversity import richness
+
+    dataset, targets = context.dataset, _targets(context)
+    usable = dataset.usable
+    keys, groups = usable["key"].to_list(), _groups(dataset)
+    pictures = richness.Pictures(
+        dataset.vectors(usable),
+        np.array([groups[key] for key in keys], dtype=np.str_),
+        tuple(targets.cells.get(key, "unsure") for key in keys),
+    )
+    wants = dict(targets.table.select("cell", "want").iter_rows())
+    common = {"centre": context.services.spec.centre(), "settings": {"encoder": dataset.encoder_id}}
+    frames = [richness.score(pictures, wants, dataset.config.richness, scope="set", **common)]
+    if dataset.has(SELECTED):
+        chosen = dict(dataset.read(SELECTED).select("key", "weight").iter_rows())
+        rows = np.array([row for row, key in enumerate(keys) if key in chosen], np.int64)
+        weights = np.array([chosen[keys[row]] for row in rows], np.float64)
+        part = pictures.take(rows, weights)
+        frames.append(richness.score(part, wants, dataset.config.richness, scope="selection", **common))
+    dataset.write("scores", pl.concat(frames))
+
+
+def _score_inputs(context: Context) -> object:
+    path = context.dataset.path(SELECTED)
+    return _decision_digest(context, "drop"), record.file_hash(path) if path.is_file() else None
+
+
+# export --------------------------------------------------------------------------------------------------------------
+
+
+def _export(context: Context) -> None:
+    from diversity.export import ExportOptions, export
+
+    dataset, config = context.dataset, context.dataset.config.export
+    options = ExportOptions(
+        root=dataset.root,
+        mean_repeats=config.mean_repeats,
+        resolution=config.resolution,
+        trigger=config.trigger,
+        force=config.force,
+    )
+    reports = export(dataset.read(SELECTED), dataset.images, dataset.folder / "export", options, config.formats)
+    context.notes["export"] = [
+        {
+            "format": report.format,
+            "folder": str(report.folder),
+            "files": len(report.files),
+            "repeats": sum(report.repeats.values()),
+            "error": report.error.sentence,
+            "warnings": list(report.warnings),
+            "advice": list(report.advice),
+        }
+        for report in reports
+    ]
+
+
+def _export_complete(context: Context) -> bool:
+    folder = context.dataset.folder / "export"
+    return all((folder / name).is_dir() for name in context.dataset.config.export.formats)
+
+
+# map -----------------------------------------------------------------------------------------------------------------
+
+
+def _map(context: Context) -> None:
+    usable = context.dataset.usable
+    worker = context.services.layout()
+    worker.submit(context.dataset.vectors(usable))
+    points = worker.result()
+    frame = usable.select("key").with_columns(x=pl.Series(points[:, 0]), y=pl.Series(points[:, 1]))
+    context.dataset.write("map", frame)
+
+
+# helpers -------------------------------------------------------------------------------------------------------------
+
+
+def _file_digest(file: Path | None) -> str | None:
+    return record.file_hash(file) if file is not None and file.is_file() else None
+
+
+def _decided(context: Context, what: str) -> frozenset[str]:
+    return frozenset(key for key, held in standing(context.dataset, "pin", "drop").items() if held == what)
+
+
+def _decision_digest(context: Context, *whats: str) -> str:
+    decided = load_decisions(context.dataset).filter(pl.col("what").is_in(whats))
+    return record.digest(decided.rows())
+
+
+TABLE: dict[str, Stage] = {
+    "scan": Stage((), ("images", "thumbnails", "embeddings"), ("scan",), _scan, _scan_inputs),
+    "label": Stage(("images", "embeddings"), ("views", "tags"), ("views",), _label, _label_inputs),
+    "dedup": Stage(
+        ("images", "embeddings", "views"),
+        ("duplicates",),
+        ("duplicates",),
+        _dedup,
+        lambda c: _decision_digest(c, "pin"),
+    ),
+    "views": Stage(
+        ("views", "duplicates"), ("targets",), ("views",), _views, lambda c: _decision_digest(c, "pin", "drop")
+    ),
+    "score": Stage(("embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs),
+    "export": Stage(("images", SELECTED), (), ("export",), _export, complete=_export_complete),
+    "map": Stage(("images", "embeddings"), ("map",), (), _map),
+}

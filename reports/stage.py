@@ -1,0 +1,27 @@
+"""The stage `report`, offered to the `diversity` command by entry point."""
+
+from __future__ import annotations
+
+from diversity import record
+from diversity.stages import Context, Stage
+
+TABLES = ("images", "thumbnails", "duplicates", "views", "targets", "scores", "map", "selection/default", "dropped")
+
+
+def _run(context: Context) -> None:
+    from reports.dataset_report import write
+
+    write(context.dataset)
+
+
+def _inputs(context: Context) -> object:
+    """Whatever any stage was run with: the page shows settings and seconds too."""
+    stages = record.load(context.dataset.folder)["stages"]
+    return {name: known["fingerprint"] for name, known in stages.items() if name != "report"}
+
+
+def _complete(context: Context) -> bool:
+    return (context.dataset.folder / "reports" / "curation.html").is_file()
+
+
+STAGE = Stage(needs=TABLES, gives=(), settings=(), run=_run, inputs=_inputs, complete=_complete)
