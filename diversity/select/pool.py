@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from diversity.errors import SelectionError
 
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -68,4 +69,24 @@ class Strategy(Protocol):
         ...
 
 
-StrategyTable = dict[str, Callable[..., Selection]]
+StrategyTable = dict[str, Strategy]
+
+
+def first_picks(pool: Pool, k: int) -> IntArray:
+    """What every strategy picks before anything else: the earlier selection in its order, then pinned, then protected.
+
+    Raises:
+        SelectionError: they are more than k; names the least budget that works.
+    """
+    rest = np.concatenate([pool.initial, np.flatnonzero(pool.pinned), np.flatnonzero(pool.protected)])
+    order = np.array(list(dict.fromkeys(rest.tolist())), np.int64)
+    if len(order) <= k:
+        return order
+    parts = [(len(pool.initial), "of the earlier selection"), (int(pool.pinned.sum()), "pinned")]
+    parts.append((int(pool.protected.sum()), "rare"))
+    named = ", ".join(f"{count} {what}" for count, what in parts if count)
+    raise SelectionError(
+        f"{len(order)} pictures must stay, {k} may be kept.",
+        f"Must stay: {named}" + (" (some are both)." if sum(count for count, _ in parts) > len(order) else "."),
+        f"Keep {len(order)} or more (--keep {len(order)}), or drop some of them by hand.",
+    )
