@@ -5,7 +5,12 @@ KayKit grid and the LPC sprites.
 
 Prints macro accuracies ("unsure" counts as wrong; side over four sides, back three-quarter as back), planted rare
 pictures in rare cells, and cells marked rare although their true distinct count is at target (true groups). Writes
-benchmarks/out/views.json. Nothing here is used for tuning.
+benchmarks/out/views.json. Nothing of this is used for tuning.
+
+    python -m benchmarks.views --calibrate DIR
+
+prints, on held-out renders of the toon world (as `benchmarks.toonworld` packs them), the temperature of least loss per
+axis, from which the taxonomy's `prompts.temperature` is taken.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from diversity import targets, taxonomy, views
+from diversity import probe, targets, taxonomy, views
 from diversity.config import EncoderConfig, ViewsConfig
 from diversity.encoders.base import TextEncoder
 
@@ -153,11 +158,35 @@ def count_rare(frame: pl.DataFrame, found: pl.DataFrame, terms: taxonomy.Taxonom
     return len(planted), sum(result.cells[file] in rare for file in planted), false
 
 
+def calibrate(folder: Path, encoder: TextEncoder, prompts: views.PromptBank) -> None:
+    """Print accuracy and the best temperature of zero-shot framing and side on the toon world's held-out characters."""
+    rows = pl.read_parquet(folder / "labels.parquet").filter(pl.col("split") == "held_out")
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    pictures = [Image.fromarray(pixels[i]) for i in rows["index"]]
+    x = np.concatenate([encoder.encode_images(pictures[i : i + 64]) for i in range(0, len(pictures), 64)])
+    for axis in ("framing", "side"):
+        names = taxonomy.load().axes[axis].names
+        truth = np.array([names.index(label) for label in rows[axis]])
+        trials = []
+        for temperature in np.geomspace(0.25, 8, 41):
+            p = probe.softmax(prompts.logits(axis, x.astype(np.float64), float(temperature)))
+            sure = p.max(axis=1)
+            loss = -np.log(p[np.arange(len(truth)), truth]).mean()
+            trials.append((loss, temperature, (p.argmax(axis=1) == truth).mean(), sure.mean(), (sure < 0.6).mean()))
+        at_one = min(trials, key=lambda trial: abs(trial[1] - 1))
+        best = min(trials)
+        said = (
+            f"accuracy {best[2]:.3f}, confidence {best[3]:.3f}, unsure {best[4]:.3f}; at 1: confidence {at_one[3]:.3f}"
+        )
+        print(f"{axis}: n {len(truth)}, best temperature {best[1]:.2f} ({said})")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="toon", help="an encoder model, or none")
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--calibrate", type=Path, help="a packed folder of toon renders")
     args = parser.parse_args()
     encoder = None
     if args.encoder != "none":
@@ -165,6 +194,11 @@ def main() -> None:
 
         encoder = load_encoder(EncoderConfig(model=args.encoder))
     prompts = views.embed_prompts(taxonomy.load(), encoder) if encoder is not None else None
+    if args.calibrate is not None:
+        if encoder is None or prompts is None:
+            parser.error("--calibrate needs an encoder")
+        calibrate(args.calibrate, encoder, prompts)
+        return
     modes = ("all", "half", "none") if encoder is not None else ("all",)
     outcomes = [
         judge(sample, mode, prompts)
