@@ -104,22 +104,22 @@ def find(
 
 
 def _group_labels(views: pl.DataFrame, groups: Mapping[str, str], off: set[str]) -> dict[str, tuple[str, str]]:
-    """Group → (framing, side): the keeper's labels; where the keeper is unsure, those of its surest copy."""
-    best: dict[tuple[str, str], tuple[bool, float, str, str]] = {}
+    """Group → (framing, side): what was told (user, caption) of the keeper, else of a copy, else guessed likewise."""
+    best: dict[tuple[str, str], tuple[tuple[bool, bool, float], str]] = {}
     found: dict[str, None] = {}
-    for key, axis, label, confidence in views.select("key", "axis", "label", "confidence").sort("key").iter_rows():
+    columns = ("key", "axis", "label", "confidence", "source")
+    for key, axis, label, confidence, source in views.select(columns).sort("key").iter_rows():
         group = groups.get(key, key)
         if key in off or axis not in CELL_AXES:
             continue
         found[group] = None
         if label == UNSURE:
             continue
-        claim = (key == group, confidence, key, label)
-        if (group, axis) not in best or claim[:2] > best[group, axis][:2]:
-            best[group, axis] = claim
-    unsure = (False, 0.0, "", UNSURE)
-    framing, side = CELL_AXES
-    return {group: (best.get((group, framing), unsure)[3], best.get((group, side), unsure)[3]) for group in found}
+        rank = (source in ("user", "caption"), key == group, confidence)
+        if (group, axis) not in best or rank > best[group, axis][0]:
+            best[group, axis] = (rank, label)
+    framing, side = ({group: best[group, axis][1] for group in found if (group, axis) in best} for axis in CELL_AXES)
+    return {group: (framing.get(group, UNSURE), side.get(group, UNSURE)) for group in found}
 
 
 def _cell(label: tuple[str, str], pooled: Collection[str]) -> str:

@@ -133,6 +133,12 @@ def test_a_group_is_where_its_keeper_is_and_an_unsure_keeper_asks_its_copies():
     }
 
 
+def test_a_copy_that_a_caption_describes_speaks_for_a_keeper_that_was_guessed():
+    views = views_of([("full_body", "side"), ("full_body", "back")])
+    views = views.with_columns(source=pl.when(pl.col("key") == "k000").then(pl.lit("prompt")).otherwise("source"))
+    assert targets.find(views, {"k001": "k000"}, TAXONOMY).cells["k000"] == "full_body/back"
+
+
 def test_a_cell_can_be_declared_unwanted():
     rules = TAXONOMY.targets.model_copy(update={"cells": {"headshot/back": 0.0}})
     found = targets.find(views_of([("full_body", "front")] * 9), {}, TAXONOMY.model_copy(update={"targets": rules}))
