@@ -45,14 +45,16 @@ def reach(vectors: Vectors, groups: NDArray[np.generic] | None = None, *, k: int
     similarity, found = _nearest(vectors[first], vectors, k + 1)
     others = labels[first][found] != labels[:, None]
     place = np.argmax(np.cumsum(others, axis=1) == k, axis=1)
-    return similarity[np.arange(len(vectors)), place]
+    kth: Vectors = similarity[np.arange(len(vectors)), place]
+    return kth
 
 
-def nearest(reference: Vectors, subset: Vectors) -> Vectors:
-    """Similarity of each reference picture to its most alike in the subset, float32 [n]; -1 for an empty subset."""
+def nearest(reference: Vectors, subset: Vectors) -> tuple[Vectors, NDArray[np.int64]]:
+    """Each reference picture's most alike in the subset: similarity float32 [n] and row [n]; -1 for an empty subset."""
     if not len(subset):
-        return np.full(len(reference), -1.0, np.float32)
-    return _nearest(subset, reference, 1)[0][:, 0]
+        return np.full(len(reference), -1.0, np.float32), np.full(len(reference), -1)
+    similarity, row = _nearest(subset, reference, 1)
+    return similarity[:, 0], row[:, 0]
 
 
 def covered(reference: Vectors, subset: Vectors, within: Vectors | float) -> NDArray[np.bool_]:
@@ -63,7 +65,9 @@ def covered(reference: Vectors, subset: Vectors, within: Vectors | float) -> NDA
         subset: float32 [m, d], unit rows of the same encoder.
         within: Least cosine, one or [n].
     """
-    return nearest(reference, subset) >= np.asarray(within, np.float32) - 1e-5  # equal pictures: cosines 1 ± rounding
+    slack = 1e-5  # cosines of equal pictures are 1 up to rounding
+    hit: NDArray[np.bool_] = nearest(reference, subset)[0] >= np.asarray(within, np.float32) - slack
+    return hit
 
 
 def coverage(

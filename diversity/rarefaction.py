@@ -3,8 +3,7 @@
 Not for the measures themselves: any function of picture indices can be estimated (`richness.py`, `coverage.py`).
 
 Why not the bootstrap: resampling with replacement makes exact copies, and richness falls with copies, so the resampled
-    values
-lie below the value of the set and the interval misses it (`benchmarks/interval_coverage.py` shows how often).
+values lie below the value of the set and the interval misses it (`benchmarks/interval_coverage.py` shows how often).
 
 The target is what sets *of this size from the same source* have on average; the unit that is drawn is the group
 (near-copies come and go together), because pictures of one group are not independent.

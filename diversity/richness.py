@@ -3,14 +3,12 @@
 Not for the intervals behind them (`rarefaction.py`), nor for comparing with a pool (`coverage.py`).
 
 **Which similarity.** Cosine, of rows from which the encoder's own `centre` is first taken away where it has one. Many
-encoders put all pictures into a narrow cone (two unrelated photos have a cosine near 0.4 in MobileNetV2, more in
-CLIP), so that raw scores
-are squeezed towards 1: they still rank sets of one encoder, but "acts like 4" reads too low. `centre` is the mean
-    vector of
-pictures *unrelated to the set*, the same for every set of that encoder. It is never the set's own mean: that takes
-away exactly what alike pictures share, and a burst of eight frames then scores like four different pictures
-(docs/richness.md, table). Values of different encoders, or with and without a centre, are not comparable; `settings`
-names both.
+encoders put all pictures into a narrow cone (two unrelated photos have a cosine near 0.4 in MobileNetV2, more in CLIP),
+so that raw scores are squeezed towards 1: they still rank sets of one encoder, but "acts like 4" reads too low.
+`centre` is the mean vector of pictures *unrelated to the set*, the same for every set of that encoder. It is never the
+set's own mean: that takes away exactly what alike pictures share, and a burst of eight frames then scores like four
+different pictures (docs/richness.md, table). Values of different encoders, or with and without a centre, are not
+comparable; `settings` names both.
 """
 
 from __future__ import annotations
@@ -111,15 +109,18 @@ def spectrum(vectors: NDArray[np.floating], weights: Floats | None = None, centr
     p = np.full(len(rows), 1.0) if weights is None else np.asarray(weights, np.float64)
     scaled = rows * np.sqrt(p / p.sum())[:, None]
     kernel = scaled.T @ scaled if rows.shape[0] > rows.shape[1] else scaled @ scaled.T
-    values = np.clip(np.linalg.eigvalsh(kernel), 0.0, None)
-    total = values.sum()
-    return values / total if total > 0 else np.eye(1, len(values), len(values) - 1)[0]
+    values: Floats = np.clip(np.linalg.eigvalsh(kernel), 0.0, None)
+    if values.sum() == 0:  # every row lies on the centre: one direction at most
+        values[-1] = 1.0
+    values /= values.sum()
+    return values
 
 
 def _directions(vectors: NDArray[np.floating], centre: Floats | None) -> Floats:
     rows = np.asarray(vectors, np.float64) - (0.0 if centre is None else centre)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
+    unit: Floats = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
+    return unit
 
 
 def entropy(shares: Floats, order: float = 1.0) -> float:

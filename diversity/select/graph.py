@@ -53,7 +53,8 @@ class Dense:
 
     def totals(self) -> NDArray[np.int64]:
         """What each candidate would add as the first pick, int64 [n]."""
-        return self.matrix.sum(axis=1, dtype=np.int64)
+        sums: NDArray[np.int64] = self.matrix.sum(axis=1, dtype=np.int64)
+        return sums
 
 
 @dataclass(frozen=True)
@@ -153,4 +154,4 @@ def _gain(compiled: bool) -> Gain:
         return lambda similarity, best: np.maximum(similarity, best).sum(dtype=np.int64) - best.sum(dtype=np.int64)
     from diversity.select.compiled import gain
 
-    return gain  # type: ignore[no-any-return]
+    return gain

@@ -89,8 +89,8 @@ def kmeans(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     first = first_picks(pool, k)
     rest = np.setdiff1d(np.arange(len(pool)), first)
     wanted = min(k - len(first), len(rest))
-    if not wanted:
-        return _ranked(pool, k, first, nested=False)
+    if wanted in (0, len(rest)):
+        return _ranked(pool, k, rest, nested=False)
     centres = KMeans(wanted, n_init=3, random_state=seed).fit(pool.vectors[rest]).cluster_centers_
     closeness = _stable(pool.vectors[rest] @ centres.T)
     picks: list[int] = []
@@ -142,4 +142,5 @@ def _cosines(pool: Pool, i: int) -> NDArray[np.float64]:
 
 def _stable(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rounded to what float32 products of unit vectors agree on, so that ties go to the first on every machine."""
-    return np.round(values.astype(np.float64), 5)
+    rounded: NDArray[np.float64] = np.round(values.astype(np.float64), 5)
+    return rounded

@@ -46,8 +46,9 @@ def weights(
     if not len(vectors):
         return np.empty(0)
     raw = crowd(vectors, cells) ** -(1.0 - config.alpha)
-    capped = np.minimum(raw, config.cap * np.median(raw))
-    return capped / capped.mean()
+    capped: Floats = np.minimum(raw, config.cap * np.median(raw))
+    capped /= capped.mean()
+    return capped
 
 
 def crowd(vectors: NDArray[np.float32], cells: tuple[str, ...] | None = None) -> Floats:
