@@ -53,6 +53,8 @@ def picture_map(facts: Facts) -> dict[str, Any]:
         toolbar_location="above",
     )
     chart.axis.visible = False
+    for padded in (chart.x_range, chart.y_range):
+        padded.range_padding = 0.18  # room for the pictures above their points
     chart.grid.visible = False
     layers = []
     for name in ("out", "kept", "rare"):

@@ -68,6 +68,7 @@
     if (!place || !window.Bokeh) return;
     const [view] = await Bokeh.embed.embed_item({ ...item, target_id: place.id }).then((views) => [...views]);
     const doc = view.model.document;
+    $("[data-fallback]", place).remove();
     for (const source of sources(doc)) {
       source.data = { ...source.data, thumb: [...source.data.i].map(pictureUrls) };
       source.selected.properties.indices.change.connect(() => {

@@ -82,7 +82,8 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     cell = {key: CELLS[i % len(CELLS)] for i, key in enumerate(usable)}
     cell |= {key: cell[keeper] for key, keeper in copies.items()}
     dataset.write("images", images)
-    webp = [thumbnail(i, noise=noise) for i in range(n - 1)]
+    drawn = [thumbnail(i, noise=noise) for i in range(min(n - 1, 64))]
+    webp = [drawn[i % 64] for i in range(n - 1)]
     dataset.write("thumbnails", pl.DataFrame({"content": images["content"].to_list()[:-1], "webp": webp}))
     dataset.write(
         "duplicates", pl.DataFrame([duplicate_row(key, copies, usable) for key in usable], schema=tables.DUPLICATES)
@@ -192,7 +193,7 @@ def make_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Da
     """`make_workspace(n, noise)` → an opened dataset with every table."""
 
     def make(n: int = 60, noise: float = 0.0) -> Dataset:
-        pictures = tmp_path_factory.mktemp("set") / "10_it's <b>me</b>"
+        pictures = tmp_path_factory.mktemp("set") / "10_it's me & you"
         pictures.mkdir()
         dataset = Dataset.open(pictures)
         write_all(dataset, n, noise)

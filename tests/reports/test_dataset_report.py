@@ -1,0 +1,252 @@
+"""The report's promises that need no browser: self-contained, safe, complete, small, and true to the tables."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from diversity.dataset import Dataset
+from reports import charts, dataset_report, words
+from reports.facts import SCHEMAS, Facts
+
+SECTIONS = ["verdict", "add", "views", "copies", "rare", "map", "weights", "problems", "pictures", "numbers"]
+Make = Callable[..., Dataset]
+
+
+@dataclass
+class Tag:
+    name: str
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+@dataclass
+class Page(HTMLParser):
+    """Tags in order, each with the text directly or deeper inside it."""
+
+    source: str
+    tags: list[Tag] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.open: list[Tag] = []
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(Tag(tag, dict(attrs)))
+        if tag not in ("meta", "link", "input", "br", "use", "path", "circle", "rect", "img"):
+            self.open.append(self.tags[-1])
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(Tag(tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop().name != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in self.open:
+            tag.text += data
+
+    def all(self, name: str, **attributes: str) -> list[Tag]:
+        return [t for t in self.tags if t.name == name and all(t.attributes.get(k) == v for k, v in attributes.items())]
+
+
+@pytest.fixture(scope="module")
+def page(report: tuple[Dataset, Path]) -> Page:
+    return Page(report[1].read_text(encoding="utf-8"))
+
+
+def test_default_place_is_the_workspace(report: tuple[Dataset, Path]) -> None:
+    dataset, file = report
+    assert file == dataset.folder / "reports" / "curation.html"
+    assert [p.name for p in file.parent.iterdir()] == ["curation.html"]
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
+    for tag in page.tags:
+        assert "src" not in tag.attributes, tag
+        for attribute in ("href", "action", "poster", "srcset", "data", "formaction"):
+            value = tag.attributes.get(attribute)
+            assert value is None or value.startswith("#") or value == "data:,", tag
+    for style in page.all("style"):
+        assert "@import" not in style.text
+        assert set(re.findall(r"url\((.{11})", style.text)) <= {"data:image/"}
+
+
+def test_policy_forbids_the_network_and_foreign_scripts(page: Page) -> None:
+    (policy,) = [t.attributes["content"] or "" for t in page.all("meta") if "http-equiv" in t.attributes]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    scripts = [t.text for t in page.all("script") if "type" not in t.attributes]
+    assert len(scripts) == 2
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_hostile_names_and_captions_stay_text(report: tuple[Dataset, Path], page: Page) -> None:
+    assert len(page.all("script")) == 3
+    assert len(page.all("style")) == 2
+    assert not page.all("img")
+    assert not [t for t in page.tags for name in t.attributes if name.startswith("on")]
+    (data,) = page.all("script", type="application/json")
+    assert not set("<>&\u2028") & set(data.text)
+    cards = json.loads(data.text)["cards"]
+    images = report[0].images.sort("path")
+    assert [card["path"] for card in cards] == images["path"].to_list()
+    assert [card["rows"].get("Caption", "") for card in cards] == images["caption"].to_list()
+    assert "</td><script>alert(4)</script>" in page.all("section", id="numbers")[0].text
+    assert "The file ends early <i>(truncated)</i>." in page.all("section", id="problems")[0].text
+    assert "10_it's me & you" in page.all("title")[0].text
+    assert "{{ 7*7 }} @thumb{safe}.png" in page.all("section", id="pictures")[0].text
+
+
+def test_hover_text_is_escaped_by_the_library() -> None:
+    assert "safe" not in charts.TOOLTIP
+    assert "unsafe" not in charts.TOOLTIP
+
+
+def test_sections_are_there_in_order_and_links_lead_somewhere(page: Page) -> None:
+    assert [t.attributes["id"] for t in page.all("section")] == SECTIONS
+    ids = [t.attributes["id"] for t in page.tags if "id" in t.attributes]
+    assert len(ids) == len(set(ids))
+    for tag in page.tags:
+        href = tag.attributes.get("href") or ""
+        if href.startswith("#"):
+            assert href[1:] in ids, tag
+        if "aria-labelledby" in tag.attributes:
+            assert tag.attributes["aria-labelledby"] in ids
+
+
+def test_every_figure_is_in_a_table(report: tuple[Dataset, Path], page: Page) -> None:
+    """Invariant 7."""
+    dataset, _ = report
+    scores = {row["measure"]: row for row in dataset.read("scores").iter_rows(named=True)}
+    measured = [t for t in page.tags if "data-measure" in t.attributes]
+    assert {t.attributes["data-measure"] for t in measured} >= {"set.effective_rank", "selection.effective_rank"}
+    for tag in measured:
+        row = scores[tag.attributes["data-measure"] or ""]
+        digits = tag.text.rstrip(" %").replace(",", "")
+        step = 10.0 ** -len(digits.partition(".")[2]) / (100 if "%" in tag.text else 1)
+        shown = float(digits) / (100 if "%" in tag.text else 1)
+        assert abs(shown - row[tag.attributes["data-field"] or ""]) <= step / 2 + 1e-9, tag
+    counts = {
+        "images:usable": dataset.images["problem"].null_count(),
+        "duplicates:copy": (dataset.read("duplicates")["kind"] == "copy").sum(),
+        "targets:enough": dataset.read("targets")["state"].is_in(["ample", "thief"]).sum(),
+        "selection/default": len(dataset.read("selection/default")),
+    }
+    found = {t.attributes["data-rows"]: int(t.text) for t in page.tags if "data-rows" in t.attributes}
+    assert found == counts
+    figures = page.all("span", **{"class": "figure"})
+    assert 4 <= len(figures) <= 6
+    assert all(re.search(r"\d", t.text) for t in figures)
+
+
+def test_verdict_reads_like_a_sentence(page: Page) -> None:
+    (title,) = page.all("h1")
+    assert " ".join(title.text.split()) == "59 pictures act like about 14 different ones (11–16)."
+    (verdict,) = page.all("p", **{"class": "verdict"})
+    text = " ".join(verdict.text.split())
+    assert text.startswith("19 are copies of others. There is no ")
+    assert "1 file could not be read." in text
+    assert "  " not in text
+    assert not re.search(r"[a-z]\.[A-Z]", text)
+
+
+def test_matrix_draws_every_cell_and_hole(report: tuple[Dataset, Path], page: Page) -> None:
+    targets = report[0].read("targets")
+    for state in ("missing", "rare", "thief", "ample"):
+        drawn = page.all("td", **{"class": state})
+        assert len(drawn) == targets.filter(pl.col("state") == state).height
+        assert all(words.STATES[state] in tag.text for tag in drawn), "the state is said, not only coloured"
+
+
+def test_every_copy_is_shown_beside_its_keeper(report: tuple[Dataset, Path]) -> None:
+    facts = Facts.read(report[0])
+    shown = {copy.key: keeper.key for keeper, copies in facts.groups for copy in copies}
+    rows = report[0].read("duplicates").filter(pl.col("kind") == "copy")
+    assert shown == dict(rows.select("key", "keeper").iter_rows())
+
+
+def test_each_thumbnail_is_embedded_once(report: tuple[Dataset, Path]) -> None:
+    source = report[1].read_text(encoding="utf-8")
+    assert source.count("url(data:image/webp;base64,") == len(report[0].read("thumbnails"))
+
+
+def test_a_thousand_pictures_stay_under_25_megabytes(make_workspace: Make) -> None:
+    dataset = make_workspace(1000, noise=0.18)
+    mean = dataset.read("thumbnails")["webp"].bin.size().mean()
+    assert mean is not None
+    assert mean > 6000
+    assert dataset_report.write(dataset).stat().st_size < 25_000_000
+
+
+@pytest.mark.parametrize("table", [t for t in SCHEMAS if t not in ("thumbnails", "decisions", "dropped")])
+def test_a_missing_table_is_named_with_its_command(make_workspace: Make, tmp_path: Path, table: str) -> None:
+    dataset = make_workspace(24)
+    dataset.path(table).unlink()
+    text = dataset_report.write(dataset, tmp_path / "out.html").read_text(encoding="utf-8")
+    assert f"diversity {words.STAGE_OF[table]} " in text
+    assert [t.attributes["id"] for t in Page(text).all("section")] == SECTIONS
+
+
+def test_an_empty_workspace_says_how_to_begin(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    page = Page(dataset_report.write(Dataset.open(tmp_path / "set")).read_text(encoding="utf-8"))
+    assert page.all("h1")[0].text.strip() == "Nothing has been scanned yet."
+    assert "diversity scan set" in page.all("section", id="verdict")[0].text
+
+
+def test_a_broken_record_costs_only_its_provenance(make_workspace: Make) -> None:
+    dataset = make_workspace(24)
+    (dataset.folder / "curation.json").write_text("{not json", encoding="utf-8")
+    assert "19 are" not in dataset_report.write(dataset).read_text(encoding="utf-8")
+
+
+def test_a_decision_by_hand_is_listed(make_workspace: Make) -> None:
+    dataset = make_workspace(24)
+    row = dataset.images.row(0, named=True)
+    decision = {
+        "key": row["key"],
+        "content": row["content"],
+        "path": row["path"],
+        "what": "pin",
+        "value": "",
+        "when": "now",
+    }
+    dataset.write("decisions", pl.DataFrame([decision]))
+    page = Page(dataset_report.write(dataset).read_text(encoding="utf-8"))
+    assert "Decided by hand" in page.all("section", id="numbers")[0].text
+
+
+def test_heavy_libraries_are_not_imported() -> None:
+    heavy = "{'torch', 'umap', 'open_clip', 'sklearn', 'faiss'}"
+    code = f"import sys; from reports import dataset_report, charts, facts; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "share", "text"),
+    [(23.4, False, "23"), (4.56, False, "4.6"), (0.313, False, "0.31"), (3.0, False, "3"), (0.455, True, "46 %"),
+     (None, False, "–"), (float("nan"), False, "–"), (12345.6, False, "12,346")],
+)  # fmt: skip
+def test_numbers_are_written_for_people(value: float | None, share: bool, text: str) -> None:
+    assert words.number(value, share=share) == text
+
+
+def test_intervals_share_one_unit() -> None:
+    assert words.span(0.4, 0.61, share=True) == "40–61 %"
+    assert words.span(None, 3.0) == ""

@@ -1,0 +1,151 @@
+"""The report in a real browser: opens from disk without network or errors, hover, filters, theme and keyboard work."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from diversity.dataset import Dataset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+# BokehJS draws on a canvas: where is the first point of a layer, in the window?
+POINT = """(layer) => {
+  const view = Object.values(Bokeh.index).find((v) => v.model.name.startsWith("Map"));
+  const { data } = view.model.renderers.find((r) => r.name === layer).data_source;
+  const box = view.canvas_view.el.getBoundingClientRect();
+  return [box.x + view.frame.x_scale.compute(data.x[0]), box.y + view.frame.y_scale.compute(data.y[0]), data.name[0]];
+}"""
+TOOLTIP = """() => {
+  const found = [];
+  const walk = (node) => { if (node.shadowRoot) walk(node.shadowRoot); for (const child of node.children) {
+    if (child.classList.contains("tip")) found.push([child.textContent, child.querySelector("img").naturalWidth]);
+    walk(child); } };
+  walk(document.body);
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install -y chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, report: tuple[Dataset, Path]) -> Iterator[Page]:
+    """The report, opened and drawn; fails on any console error or request at the end of the test."""
+    page = browser.new_page(viewport={"width": 1360, "height": 1000}, color_scheme="light")
+    problems: list[str] = []
+    page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("data:", "file:")) else None)
+    page.on("dialog", lambda dialog: problems.append(f"dialog {dialog.message}"))
+    page.goto(report[1].as_uri())
+    for chart in ("map", "gains", "weights"):
+        page.locator(f"[data-chart={chart}][data-ready]").wait_for(state="attached")
+    yield page
+    page.close()
+    assert not problems
+
+
+def test_hover_shows_the_picture_and_a_click_opens_its_card(page: Page) -> None:
+    page.locator("#chart-map").scroll_into_view_if_needed()
+    x, y, name = page.evaluate(POINT, "kept")
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    tips = page.evaluate(TOOLTIP)
+    assert any(name in text and width > 0 for text, width in tips), tips
+    page.mouse.click(x, y)
+    card = page.locator("#card")
+    card.wait_for(state="visible")
+    assert card.locator("dt", has_text="Caption").count() == 1
+    assert "base64" in card.locator(".pic").evaluate("e => getComputedStyle(e).backgroundImage")
+    page.keyboard.press("Escape")
+    card.wait_for(state="hidden")
+
+
+def test_map_filters_hide_points(page: Page) -> None:
+    shown = page.locator("[data-map-filters] output")
+    assert shown.inner_text() == "59 shown"
+    page.locator("[name=layer][value=out]").uncheck()
+    without_copies = int(shown.inner_text().split()[0])
+    assert 0 < without_copies < 59
+    page.locator("[data-map-filters] [name=framing]").select_option("full_body")
+    assert 0 < int(shown.inner_text().split()[0]) < without_copies
+
+
+def test_gallery_filters_and_matrix_links_hide_pictures(page: Page) -> None:
+    form, visible = page.locator("[data-gallery-filters]"), page.locator(".gallery > li:visible")
+    assert visible.count() == 60
+    form.locator("[name=state]").select_option("copy")
+    assert visible.count() == 19
+    form.locator("[name=state]").select_option("")
+    form.locator("[name=text]").fill("PICTURE 4")
+    assert visible.count() == 11
+    page.locator(".matrix .rest").first.click()
+    assert 5 < visible.count() < 60
+    assert form.locator("output").inner_text() == f"{visible.count()} of 60 pictures"
+
+
+def test_theme_follows_the_system_and_the_toggle(page: Page) -> None:
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(background)
+    page.locator("[data-theme-toggle]").click()
+    dark = page.evaluate(background)
+    assert light != dark
+    page.locator("[data-theme-toggle]").click()
+    assert page.evaluate(background) == light
+    page.emulate_media(color_scheme="dark")
+    page.evaluate("delete document.documentElement.dataset.theme")
+    assert page.evaluate(background) == dark
+
+
+def test_keyboard_reaches_filters_and_cards(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("#chart-map").scroll_into_view_if_needed()
+    page.locator("#rare summary").last.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.name") == "layer"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Space")
+    assert not page.locator("[name=layer]").first.is_checked()
+    page.locator(".gallery a").first.focus()
+    page.keyboard.press("Enter")
+    page.locator("#card").wait_for(state="visible")
+    first = page.locator("#card-name").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#card-name").inner_text() != first
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.closest('.gallery') !== null")
+
+
+def test_narrow_window_does_not_scroll_sideways(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_without_javascript_text_and_pictures_are_there(browser: Browser, report: tuple[Dataset, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report[1].as_uri())
+    assert page.locator("h1").is_visible()
+    assert page.locator(".matrix .thumb").first.is_visible()
+    assert page.locator(".gallery > li").count() == 60
+    assert page.get_by_text("This chart is drawn by JavaScript").first.is_visible()
+    context.close()
