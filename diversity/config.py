@@ -25,7 +25,7 @@ class Section(BaseModel):
 class ScanConfig(Section):
     """Where pictures come from and what is measured on each."""
 
-    caption_extensions: tuple[str, ...] = (".txt", ".caption")
+    caption_extensions: tuple[str, ...] = Field((".txt", ".caption"), description="sidecar files that are captions")
     max_pixels: int = Field(200_000_000, ge=1, description="pictures with more pixels are rows with a problem")
     thumbnail: int = Field(192, ge=32, le=512, description="longest side of the stored thumbnails, pixels")
     workers: int | None = Field(None, ge=1, description="decoding threads; None: one per core")
@@ -36,20 +36,20 @@ class EncoderConfig(Section):
 
     model: str = Field(
         "auto",
-        description="auto | toon | an open_clip model name | local-dir:FOLDER",
+        description="auto, toon, an open_clip model name, or local-dir:FOLDER",
     )
     pretrained: str | None = Field(None, description="open_clip pretrained tag or a local checkpoint file")
-    device: str = Field("auto", description="auto | cpu | cuda | cuda:N | mps")
-    batch_size: int = Field(32, ge=1)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    batch_size: int = Field(32, ge=1, description="pictures per forward pass outside the scan")
     allow_download: bool = Field(False, description="let open_clip fetch weights that are not in the cache")
 
 
 class IndexConfig(Section):
     """Budgets from which the FAISS index is chosen."""
 
-    memory_gb: float = Field(4.0, gt=0)
-    recall: float = Field(0.98, gt=0, le=1)
-    exact_up_to: int = Field(30_000, ge=1)
+    memory_gb: float = Field(4.0, gt=0, description="memory that the neighbour index may take")
+    recall: float = Field(0.98, gt=0, le=1, description="share of true neighbours an approximate index must find")
+    exact_up_to: int = Field(30_000, ge=1, description="pictures up to which the index is exact")
 
 
 class DuplicatesConfig(Section):
@@ -81,20 +81,20 @@ class SelectConfig(Section):
     """Which pictures stay and how much each counts."""
 
     keep: int | Literal["auto"] | None = Field(None, description="auto: the elbow; None: all distinct")
-    strategy: str = "facility_location"
+    strategy: str = Field("facility_location", description="how pictures are chosen")
     alpha: float = Field(0.5, ge=0, le=1, description="0: equal mass per cell; 1: as found")
     cap: float = Field(3.0, ge=1, description="largest weight over the median weight")
     initial: str | None = Field(None, description="name of an earlier selection that this one grows")
-    seed: int = 0
+    seed: int = Field(0, description="of strategies that draw")
 
 
 class ExportConfig(Section):
     """How a selection is written out."""
 
-    formats: tuple[str, ...] = ("kohya", "huggingface", "table")
+    formats: tuple[str, ...] = Field(("kohya", "huggingface", "table"), description="what curate writes")
     mean_repeats: int = Field(10, ge=1, description="mean integer repeats per picture; larger rounds better")
-    resolution: int = Field(512, ge=64)
-    trigger: str | None = None
+    resolution: int = Field(512, ge=64, description="training resolution, for formats that state it")
+    trigger: str | None = Field(None, description="word put first in every caption")
     force: bool = Field(False, description="put foreign or edited files in the way aside")
 
 

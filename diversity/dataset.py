@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SCHEMAS: dict[str, tables.Schema] = {
     "images": tables.IMAGES,
     "thumbnails": tables.THUMBNAILS,
+    "neighbours": tables.NEIGHBOURS,
     "duplicates": tables.DUPLICATES,
     "views": tables.VIEWS,
     "targets": tables.TARGETS,

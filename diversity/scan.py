@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from diversity.progress import Advance
 
 BATCH = 32  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
-UNREADABLE = "the file could not be read"  # how the problem of a file begins that was not opened at all
+UNREADABLE = "The file cannot be read"  # how the problem of a file begins that could not be opened (`measure.py`)
 WAITING_BYTES = 256 * 2**20  # decoded pictures held while the encoder is still loading
 
 
@@ -126,17 +126,11 @@ class Scanner:
                 future.cancel()
 
     def _look(self, source: Source) -> Seen:
-        from diversity.measure import measure
+        from diversity.measure import measure_source
 
         columns = source_columns(source)
-        try:
-            data = source.read()
-        except OSError as error:
-            unread = {name: None for name in tables.IMAGES if name not in columns}
-            reason = f"{UNREADABLE}: {error.strerror or error}"
-            return Seen({**unread, **columns, "flags": [], "problem": reason}, None, None)
-        measured = measure(data, self._config)
-        row = {**measured.columns, **columns}
+        measured = measure_source(source, self._config)
+        row = {**dict.fromkeys(tables.IMAGES), **columns, **measured.columns}
         return Seen(row, measured.thumbnail, self._prepare(row["content"], measured.picture))
 
     def _prepare(self, content: str | None, picture: Image | None) -> UInt8Array | Image | None:

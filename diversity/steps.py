@@ -16,7 +16,7 @@ import polars as pl
 from diversity import record, tables
 from diversity.decisions import load as load_decisions
 from diversity.decisions import standing
-from diversity.errors import InputError
+from diversity.errors import InputError, SelectionError
 from diversity.scan import UNREADABLE
 from diversity.stages import Context, Stage
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from diversity.dataset import Dataset
+    from diversity.select.pool import Pool
     from diversity.targets import Targets
 
 SELECTED = "selection/default"
@@ -64,7 +65,7 @@ def _scan(context: Context) -> None:
     if todo:
         context.services.warm_up()
     scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(vectors)) if todo else None
-    encoder = _encoder_note(context, needed=bool(todo))
+    encoder: dict[str, Any] = {}
     with context.progress.task("pictures", len(todo)) as advance:
         for start in range(0, max(len(todo), 1), CHUNK):
             if scanner is not None:
@@ -72,7 +73,7 @@ def _scan(context: Context) -> None:
                 rows.update((row["path"], row) for row in found.rows)
                 thumbnails.update(found.thumbnails)
                 vectors.update(found.vectors)
-                encoder = _encoder_note(context, needed=True)
+            encoder = _encoder_note(context, needed=scanner is not None)
             frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
             contents = set(frame["content"].drop_nulls())
             dataset.write(f"embeddings/{encoder['id']}", embeddings_frame({c: vectors[c] for c in contents}))
@@ -146,18 +147,31 @@ def _label(context: Context) -> None:
 def _dedup(context: Context) -> None:
     from diversity import duplicates
 
-    dataset = context.dataset
+    dataset, config = context.dataset, context.dataset.config
     usable = dataset.usable
+    by_hand = pl.col("key").is_in(sorted(_decided(context, "drop")))
+    left = usable.filter(~by_hand)
+    evidence = duplicates.Evidence(dict(dataset.read("thumbnails").iter_rows()), _encode(context), config.index)
     found = duplicates.find(
-        usable,
-        dataset.vectors(usable),
-        duplicates.Evidence(dict(dataset.read("thumbnails").iter_rows()), _encode(context)),
-        dataset.config.duplicates,
+        left,
+        dataset.vectors(left),
+        evidence,
+        config.duplicates,
         views=_confident_views(dataset),
         pins=_decided(context, "pin"),
     )
-    dataset.write("duplicates", found.frame)
+    dataset.write("duplicates", pl.concat([found.frame, _alone(usable.filter(by_hand))]))
+    dataset.write("neighbours", found.neighbours)
     context.notes["duplicates"] = found.note()
+
+
+def _alone(dropped: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `duplicates` for pictures dropped by hand: they stand for nothing, and nothing stands for them."""
+    columns = {"key": dropped["key"], "group": dropped["key"], "keeper": dropped["key"]}
+    rows = pl.DataFrame(columns, schema={name: pl.String for name in columns})
+    rows = rows.with_columns(kind=pl.lit("keeper"), reason=pl.lit("Dropped by hand, so not compared with the others."))
+    absent = [name for name in tables.DUPLICATES if name not in rows.columns]
+    return tables.conform(rows.with_columns(pl.lit(None).alias(name) for name in absent), tables.DUPLICATES)
 
 
 def _encode(context: Context) -> Callable[[list[Image]], NDArray[np.float32]]:
@@ -189,6 +203,71 @@ def _targets(context: Context) -> Targets:
 
 def _groups(dataset: Dataset) -> dict[str, str]:
     return dict(dataset.read("duplicates").select("key", "group").iter_rows())
+
+
+# select --------------------------------------------------------------------------------------------------------------
+
+
+def _select(context: Context) -> None:
+    from diversity.select.choose import choose, left_out
+
+    pool = _pool(context)
+    chosen = choose(pool, context.dataset.config.select)
+    budget = left_out(pool, chosen.order).sort("key")
+    context.dataset.write(SELECTED, chosen.frame(pool))
+    context.dataset.write("dropped", pl.concat([_not_in_pool(context), budget]))
+    context.notes["elbow"] = {"gain": chosen.curve.tolist(), "keep": len(chosen.order), "elbow": chosen.elbow}
+
+
+def _pool(context: Context) -> Pool:
+    """Keepers and variants that were not dropped by hand, in canonical order."""
+    from diversity.select.pool import Pool
+
+    dataset, targets = context.dataset, _targets(context)
+    gone, pinned = _decided(context, "drop"), _decided(context, "pin")
+    copies = dataset.read("duplicates").select("key", "group", "kind")
+    frame = dataset.usable.join(copies, on="key", how="left", maintain_order="left")
+    frame = frame.filter((pl.col("kind") != "copy") & ~pl.col("key").is_in(sorted(gone)))
+    if frame.is_empty():
+        raise SelectionError("No picture is left to select.", "All were dropped, or could not be used.")
+    sizes = dict(copies.group_by("group").len().iter_rows())
+    keys = frame["key"].to_list()
+    return Pool(
+        keys=tuple(keys),
+        vectors=dataset.vectors(frame),
+        group_size=np.array([sizes[key] for key in keys], np.int64),
+        cells=tuple(targets.cells.get(key, "unsure") for key in keys),
+        targets=dict(targets.table.select("cell", "want").iter_rows()),
+        quality=frame["quality"].fill_null(0).to_numpy().astype(np.float64),
+        protected=np.array([key in targets.protected for key in keys]),
+        pinned=np.array([key in pinned for key in keys]),
+        initial=_initial(dataset, keys),
+    )
+
+
+def _initial(dataset: Dataset, keys: list[str]) -> NDArray[np.int64]:
+    """Rows of the earlier selection that this one grows; a picture that is now a copy is found by its keeper."""
+    name = dataset.config.select.initial
+    if name is None:
+        return np.empty(0, np.int64)
+    row, groups = {key: i for i, key in enumerate(keys)}, _groups(dataset)
+    earlier = dataset.read(f"selection/{name}").sort("rank")["key"]
+    found = dict.fromkeys(groups.get(key, key) for key in earlier)
+    return np.array([row[key] for key in found if key in row], np.int64)
+
+
+def _not_in_pool(context: Context) -> pl.DataFrame:
+    """Rows of `dropped` for copies, problems and what was dropped by hand."""
+    dataset = context.dataset
+    bad = dataset.images.filter(pl.col("problem").is_not_null())
+    bad = bad.select("key", keeper=pl.lit(None, pl.String), reason=pl.col("problem"))
+    gone = sorted(_decided(context, "drop"))
+    frame = dataset.read("duplicates")
+    by_hand = frame.filter(pl.col("key").is_in(gone)).select(
+        "key", keeper=pl.lit(None, pl.String), reason=pl.lit("dropped by hand")
+    )
+    copies = frame.filter((pl.col("kind") == "copy") & ~pl.col("key").is_in(gone)).select("key", "keeper", "reason")
+    return pl.concat([copies, by_hand, bad]).sort("key")
 
 
 # score ---------------------------------------------------------------------------------------------------------------
@@ -280,6 +359,10 @@ def _decided(context: Context, what: str) -> frozenset[str]:
     return frozenset(key for key, held in standing(context.dataset, "pin", "drop").items() if held == what)
 
 
+def _hand(context: Context) -> str:
+    return _decision_digest(context, "pin", "drop")
+
+
 def _decision_digest(context: Context, *whats: str) -> str:
     decided = load_decisions(context.dataset).filter(pl.col("what").is_in(whats))
     return record.digest(decided.rows())
@@ -295,8 +378,13 @@ TABLE: dict[str, Stage] = {
         _dedup,
         lambda c: _decision_digest(c, "pin"),
     ),
-    "views": Stage(
-        ("views", "duplicates"), ("targets",), ("views",), _views, lambda c: _decision_digest(c, "pin", "drop")
+    "views": Stage(("views", "duplicates"), ("targets",), ("views",), _views, _hand),
+    "select": Stage(
+        ("images", "embeddings", "duplicates", "views", "targets"),
+        (SELECTED, "dropped"),
+        ("select", "views"),
+        _select,
+        _hand,
     ),
     "score": Stage(("embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs),
     "export": Stage(("images", SELECTED), (), ("export",), _export, complete=_export_complete),

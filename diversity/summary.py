@@ -12,6 +12,8 @@ from diversity import record
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
+RICHNESS = "set.effective_rank"
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -57,12 +59,12 @@ class Summary:
         if self.copies is not None:
             variants = f", {_count(self.variants or 0, 'variant')} kept beside their like" if self.variants else ""
             lines.append(f"{_count(self.copies, 'copy', 'copies')} of others, each with a named keeper{variants}.")
-        if "effective_rank" in self.richness:
-            value, low, high = self.richness["effective_rank"]
+        if RICHNESS in self.richness:
+            value, low, high = self.richness[RICHNESS]
             span = f" ({low:.0f}–{high:.0f})" if low == low else ""
-            lines.append(f"The rest act like about {value:.0f} different pictures{span}.")
+            lines.append(f"All together act like about {value:.0f} different pictures{span}.")
         for name, rows in (("Missing", self.missing), ("Rare", self.rare), ("Too many", self.thieves)):
-            lines += [f"{name}: {row['advice'] or row['cell']}" for row in rows or []]
+            lines += list(dict.fromkeys(f"{name}: {row['advice'] or row['cell']}" for row in rows or []))
         if self.kept is not None:
             lines.append(f"Selected {_count(self.kept, 'picture')}, each with a weight.")
         lines.append(f"Seen by the {self.encoder}. {self.encoder_note}")
