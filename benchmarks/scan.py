@@ -51,6 +51,7 @@ class Parts:
         self.prepared = np.stack([self.encoder.prepare(picture) for picture in self.pictures])
 
     def decode(self) -> list:
+        """Every picture that can be decoded."""
         from diversity.decode import BadPicture, decode
 
         pictures = []
@@ -60,20 +61,24 @@ class Parts:
         return pictures
 
     def measure(self) -> None:
+        """Decode, quality, hash, thumbnail."""
         from diversity.measure import measure
 
         for raw in self.data:
             measure(raw, self.config)
 
     def prepare(self) -> None:
+        """The encoder's resizing."""
         for picture in self.pictures:
             self.encoder.prepare(picture)
 
     def forward(self) -> None:
+        """The forward pass, in the batches of the scan."""
         for start in range(0, len(self.prepared), BATCH):
             self.encoder.encode_prepared(self.prepared[start : start + BATCH])
 
     def whole_pass(self) -> None:
+        """What a scan does, with the encoder already loaded."""
         ready: Future = Future()
         ready.set_result(self.encoder)
         Scanner(self.config, ready, frozenset()).run(self.sources, lambda _: None)
