@@ -55,7 +55,6 @@ class Decoded:
         frames: Of an animation; pages of a TIFF and layers of a PSD are not counted.
         width: Pixels, after orientation.
         height: Pixels, after orientation.
-        jpeg_step: Mean luma quantisation step of a JPEG (1 best, about 58 at quality 50); None for other formats.
     """
 
     picture: Image.Image
@@ -67,7 +66,6 @@ class Decoded:
     frames: int
     width: int
     height: int
-    jpeg_step: float | None
 
 
 def decode(data: bytes, *, max_pixels: int) -> Decoded:
@@ -94,8 +92,7 @@ def decode(data: bytes, *, max_pixels: int) -> Decoded:
 
 def _decode(data: bytes, max_pixels: int) -> Decoded:
     image = _open(data)
-    mode, step = image.mode, _jpeg_step(image)
-    width, height = image.size
+    mode, (width, height) = image.mode, image.size
     if width * height > max_pixels:
         raise BadPicture(
             f"The picture has {width} × {height} pixels, more than the limit of {max_pixels} (scan.max_pixels)."
@@ -119,7 +116,6 @@ def _decode(data: bytes, max_pixels: int) -> Decoded:
         frames=frames,
         width=picture.width,
         height=picture.height,
-        jpeg_step=step,
     )
 
 
@@ -207,11 +203,6 @@ def _frames(image: ImageFile.ImageFile) -> int:
         return max(1, int(getattr(image, "n_frames", 1)))
     except Exception:  # the first frame, which is used, was decoded
         return 1
-
-
-def _jpeg_step(image: Image.Image) -> float | None:
-    table = getattr(image, "quantization", {}).get(0)
-    return float(np.mean(table)) if table and len(table) == 64 else None
 
 
 def _sentence(error: Exception) -> str:

@@ -1,0 +1,240 @@
+"""How usable a picture is, judged by itself: sharpness, exposure, colour, background, borders, and one number.
+
+Not for whether it is rare, repeated or of the right subject. Lengths are relative to the picture unless they say
+pixels; luma is ITU-R BT.601, 0 black to 1 white; transparent pixels are left out of everything that concerns light.
+Thresholds were set on KayKit renders, DreamBooth and Caltech-101 photos and their self-made degradations; dark and
+bright are CleanVision's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.sharpness import edge_spread
+
+UInt8Array = NDArray[np.uint8]
+
+SMALL = 256  # longest side, pixels, of the picture that light, colour, background and borders are measured on
+TRAINING = 512  # longest side, pixels, at which blur is judged
+
+DARK, BRIGHT = 26, 250  # luma 0..255: below and above is detail that training cannot see
+RING = 0.06  # width of the ring along the edges that is taken for background, as a share of the shorter side
+RING_DISTANCE = 12.0  # RGB, Euclidean: JPEG noise of a flat colour stays below, gradients and photos do not
+BAR_NOISE = 6.0  # grey levels: most that a letterbox bar differs from its own colour
+BAR_STEP = 16.0  # grey levels: least by which most of the first line of content differs from the bar
+BAR_LEAST = 0.02  # narrower uniform margins are not letterboxes
+
+FLAGS = {
+    "blurred": "edges spread over more than 1.3 pixels with the longest side at 512 pixels (under 256 counts as 256)",
+    "dark": "99 % of the pixels are darker than luma 0.32 (CleanVision 0.3)",
+    "bright": "95 % of the pixels are brighter than luma 0.95 (CleanVision 0.3)",
+    "low_contrast": "luma spans less than 0.2 between its 2nd and 98th percentile",
+    "small": "the shorter side is under 256 pixels (kohya's default min_bucket_reso)",
+    "flat_background": "at least 80 % of the ring along the edges is one colour",
+    "cut_out": "at least 5 % is transparent",
+    "borders": "uniform bars take at least 2 % of a side",
+    "animated": "only the first of several frames is used",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The quality columns of `images`.
+
+    Attributes:
+        sharpness: log2 of 1 / edge spread in pixels at 512 (see `FLAGS["blurred"]`); about -5 (blurred) to 4 (hard);
+            None where nothing in the picture has edges.
+        brightness: Mean luma, 0..1.
+        dark_share: Share of pixels below luma 0.1.
+        bright_share: Share of pixels above luma 0.98.
+        contrast: 98th less 2nd percentile of luma, 0..1.
+        colourfulness: Hasler & Süsstrunk 2003, equation 3, in 8-bit units: 0 grey, 33 moderate, over 109 extreme.
+        background_flat: Share of the ring along the edges that is within `RING_DISTANCE` of its median colour.
+        alpha_share: Mean transparency, 0..1.
+        border_share: Share of the picture's area in uniform bars along its edges.
+        quality: 0..1, larger is better, see `_overall`, less half of the bars' share; for choosing among copies.
+        flags: Keys of `FLAGS`, sorted as there.
+    """
+
+    sharpness: float | None
+    brightness: float
+    dark_share: float
+    bright_share: float
+    contrast: float
+    colourfulness: float
+    background_flat: float
+    alpha_share: float
+    border_share: float
+    quality: float
+    flags: tuple[str, ...]
+
+    def columns(self) -> dict[str, object]:
+        """The values by column name."""
+        return {**asdict(self), "flags": list(self.flags)}
+
+
+def assess(
+    pixels: UInt8Array,
+    small: UInt8Array,
+    opacity: UInt8Array | None = None,
+    *,
+    bits: float | None = None,
+    frames: int = 1,
+) -> Quality:
+    """Judge one picture.
+
+    Args:
+        pixels: uint8 [h, w, 3], as decoded.
+        small: The same reduced to a longest side of at most `SMALL`, uint8 [h', w', 3].
+        opacity: uint8 [h', w'], 255 opaque; None: all opaque.
+        bits: Size of the file in bits, for lossy formats; None for lossless ones.
+        frames: Of an animation.
+    """
+    longest = max(pixels.shape[:2])
+    box = content_box(small)
+    border = 1 - (box[1] - box[0]) * (box[3] - box[2]) / (small.shape[0] * small.shape[1])
+    alpha_share = 0.0 if opacity is None else 1 - float(opacity.mean()) / 255
+    large, inner = _without_bars(pixels, small, box)
+    mask = None if opacity is None else (opacity[box[0] : box[1], box[2] : box[3]] > 127).astype(np.uint8)
+    light, background, spread = light_of(inner, mask), background_flat(inner), edge_spread(large, inner)
+    at_training = None if spread is None else spread * TRAINING / max(longest, TRAINING // 2)
+    flags = {
+        "blurred": at_training is not None and at_training > 1.3,
+        "dark": light.p99 < 0.32,
+        "bright": light.p5 > 0.95,
+        "low_contrast": light.contrast < 0.2,
+        "small": min(pixels.shape[:2]) < 256,
+        "flat_background": background >= 0.8,
+        "cut_out": alpha_share >= 0.05,
+        "borders": border > 0,
+        "animated": frames > 1,
+    }
+    return Quality(
+        sharpness=None if at_training is None else -float(np.log2(at_training)),
+        brightness=light.mean,
+        dark_share=light.dark_share,
+        bright_share=light.bright_share,
+        contrast=light.contrast,
+        colourfulness=colourfulness(inner, mask),
+        background_flat=background,
+        alpha_share=alpha_share,
+        border_share=border,
+        quality=_overall(large.shape[0] * large.shape[1], spread, light, bits) * (1 - 0.5 * border),
+        flags=tuple(name for name in FLAGS if flags[name]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Luma of the opaque pixels, 0..1: mean, shares below `DARK` and above `BRIGHT`, percentiles."""
+
+    mean: float
+    dark_share: float
+    bright_share: float
+    p2: float
+    p5: float
+    p98: float
+    p99: float
+
+    @property
+    def contrast(self) -> float:
+        """98th less 2nd percentile."""
+        return self.p98 - self.p2
+
+
+def light_of(picture: UInt8Array, mask: UInt8Array | None = None) -> Light:
+    """Luma statistics of `picture` uint8 [h, w, 3] where `mask` uint8 [h, w] is not 0; mid grey where nothing is."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    histogram = cv2.calcHist([grey], [0], mask, [256], [0, 256]).ravel().astype(np.float64)
+    if not histogram.sum():
+        histogram[128] = 1.0
+    share = histogram / histogram.sum()
+    p2, p5, p98, p99 = np.searchsorted(np.cumsum(share), (0.02, 0.05, 0.98, 0.99)) / 255
+    mean, dark, bright = share @ np.arange(256) / 255, share[:DARK].sum(), share[BRIGHT:].sum()
+    return Light(*(float(value) for value in (mean, dark, bright, p2, p5, p98, p99)))
+
+
+def colourfulness(picture: UInt8Array, mask: UInt8Array | None = None) -> float:
+    """Hasler & Süsstrunk 2003, equation 3: sqrt(var rg + var yb) + 0.3 sqrt(mean² rg + mean² yb), 8-bit units.
+
+    Args:
+        picture: uint8 [h, w, 3].
+        mask: uint8 [h, w], 0 where pixels do not count.
+    """
+    opponents = cv2.transform(picture.astype(np.float32), np.array([[1, -1, 0], [0.5, 0.5, -1]], np.float32))
+    mean, deviation = cv2.meanStdDev(opponents, mask=mask)
+    return float(np.linalg.norm(deviation) + 0.3 * np.linalg.norm(mean))
+
+
+def background_flat(picture: UInt8Array) -> float:
+    """Share of the ring along the edges within `RING_DISTANCE` of the ring's median colour, 0..1."""
+    height, width = picture.shape[:2]
+    rim = max(1, round(RING * min(height, width)))
+    if min(height, width) <= 2 * rim:
+        ring = picture.reshape(-1, 3)
+    else:
+        sides = picture[:rim], picture[-rim:], picture[rim:-rim, :rim], picture[rim:-rim, -rim:]
+        ring = np.concatenate([side.reshape(-1, 3) for side in sides])
+    apart = ring.astype(np.float32) - np.median(ring, axis=0).astype(np.float32)
+    return float((np.einsum("ij,ij->i", apart, apart) <= RING_DISTANCE**2).mean())
+
+
+def content_box(picture: UInt8Array) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right (ends excluded) of what is inside uniform bars (letterbox, pillarbox, frame).
+
+    A plain background is not a bar: where a bar ends, most of the next line differs from it, while a figure in front
+    of a background begins somewhere in the line.
+    """
+    height, width = picture.shape[:2]
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+    top, bottom = _bar(grey), _bar(grey[::-1])
+    inside = grey[top : height - bottom]  # a frame's sides are crossed by its top and bottom
+    left, right = (_bar(inside.T), _bar(inside.T[::-1])) if len(inside) else (0, 0)
+    if top + bottom >= height or left + right >= width:
+        return 0, height, 0, width
+    return top, height - bottom, left, width - right
+
+
+def _bar(grey: UInt8Array) -> int:
+    """Rows of the uniform bar at the top of `grey`; 0 where there is none, or where all is uniform."""
+    colour = float(np.median(grey[0]))
+    uniform = (grey.max(axis=1) <= colour + BAR_NOISE) & (grey.min(axis=1) >= colour - BAR_NOISE)
+    if not uniform[0] or uniform.all():
+        return 0
+    rows = int(np.argmin(uniform))
+    if rows < max(2, BAR_LEAST * len(grey)) or rows + 2 > len(grey):
+        return 0
+    begun = np.abs(grey[rows + 1].astype(np.float32) - colour)  # the row at the step itself mixes both
+    return rows if float((begun > BAR_STEP).mean()) >= 0.5 else 0
+
+
+def _without_bars(
+    pixels: UInt8Array, small: UInt8Array, box: tuple[int, int, int, int]
+) -> tuple[UInt8Array, UInt8Array]:
+    """Both sizes of the picture inside `box`; the large one loses one more small pixel at each bar's step."""
+    height, width = small.shape[:2]
+    top, bottom, left, right = box
+    if box == (0, height, 0, width):
+        return pixels, small
+    down, across = pixels.shape[0] / height, pixels.shape[1] / width
+    rows = slice(int((top + (top > 0)) * down), int((bottom - (bottom < height)) * down))
+    columns = slice(int((left + (left > 0)) * across), int((right - (right < width)) * across))
+    large = pixels[rows, columns]
+    return (large if large.size else pixels), np.ascontiguousarray(small[top:bottom, left:right])
+
+
+def _overall(area: int, spread: float | None, light: Light, bits: float | None) -> float:
+    """Product of resolved detail, exposure and compression, each 0..1 and rising.
+
+    Made so that a smaller, blurred, darkened or recompressed copy scores below its original. The constants are where
+    a term is at one half: 512 sharp pixels a side, a contrast of 0.3, 0.15 bits per sharp pixel. Halving a soft
+    picture makes it up to twice as sharp, so the exponent of sharpness stays well below 1.
+    """
+    detail = float(np.sqrt(area)) * float(0.5 / spread if spread else 1.0) ** 0.6
+    exposure = light.contrast / (light.contrast + 0.3) * (1 - 0.2 * light.dark_share - 0.05 * light.bright_share)
+    compression = 1.0 if bits is None else bits / (bits + 0.15 * detail**2)
+    return detail / (detail + 512) * exposure * compression

@@ -1,0 +1,100 @@
+"""How widely the edges of a picture are spread, in pixels: blur that can be read as a radius.
+
+Not for deciding what is too blurred: that is `quality.py`.
+
+A step edge blurred by a Gaussian of radius s keeps less gradient energy the finer the pixels are. With G_k the mean
+squared gradient after k halvings of the size, G_(k+1)/G_k goes from about 1 (noise, hard edges) to 4 (a smooth ramp),
+and s ≈ 2^k · sqrt(C·q / (4 - q)) with q that ratio. C was fitted on KayKit renders and DreamBooth photos blurred by
+known radii from 0.6 to 8 pixels. Only gradients are used, because second derivatives (the usual variance of the
+Laplacian) are ruled by noise and JPEG blocks; only the most structured windows are looked at, so that flat toon
+backgrounds and shallow focus do not count as blur; ratios do not depend on contrast.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+GRID = 8  # the picture is divided into GRID × GRID cells, of which the WINDOWS most structured are looked at
+WINDOWS = 8
+LEAST_SIDE, MOST_SIDE = 64, 128  # pixels of a window; from twice the latter on it is reduced, which averages noise
+LEVELS = 4
+_C = 0.35
+_ROUNDING = 1 / 12  # variance of rounding to 8 bits; a central difference halves it per axis, a halving quarters it
+_SOFT = 1.0  # pixels: a coarser level is believed over a finer one where its edges are still wider than this
+
+
+def edge_spread(pixels: UInt8Array, small: UInt8Array) -> float | None:
+    """Radius of the blur of the sharpest structures, in pixels of `pixels`; about 0.3 (hard pixels) to 30.
+
+    Args:
+        pixels: uint8 [h, w, 3].
+        small: The same picture, uint8 [h', w', 3], longest side about 256: where structure is looked for.
+
+    Returns:
+        The radius, or None where there is no structure to measure (a flat picture, or one under 8 pixels).
+    """
+    windows, factor = _windows(pixels, small)
+    energies: list[float] = []
+    while len(energies) < LEVELS and windows and min(min(window.shape) for window in windows) >= 8:
+        energies.append(_energy(windows) - _ROUNDING / 4 ** len(energies))
+        windows = [_reduced(window, 2) for window in windows]
+    if len(energies) < 2 or energies[1] < 0.5:
+        return None
+    fine = np.maximum(energies[:-1], 1e-2)
+    ratio = np.maximum(energies[1:], 1e-2) / fine
+    spread = np.sqrt(_C * ratio / np.maximum(4 - ratio, 0.02))
+    best = float(spread[0])
+    for level in range(1, len(spread)):
+        if spread[level] >= _SOFT:
+            best = max(best, float(2**level * spread[level]))
+    return best * factor
+
+
+def _windows(pixels: UInt8Array, small: UInt8Array) -> tuple[list[Float32Array], int]:
+    """Grey windows around the most structured cells, and by which whole factor they were reduced."""
+    height, width = pixels.shape[:2]
+    side = max(LEAST_SIDE, max(height, width) // GRID)
+    factor = max(1, side // MOST_SIDE)
+    found: dict[tuple[int, int], Float32Array] = {}
+    for row, column in _structured(small):
+        top = min(max(0, int((row + 0.5) * height / GRID) - side // 2), max(0, height - side))
+        left = min(max(0, int((column + 0.5) * width / GRID) - side // 2), max(0, width - side))
+        if (top, left) not in found:
+            window = cv2.cvtColor(pixels[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
+            found[top, left] = _reduced(np.asarray(window, np.float32), factor)
+    return list(found.values()), factor
+
+
+def _structured(small: UInt8Array) -> list[tuple[int, int]]:
+    """Row and column of the cells with most gradient energy, judged coarsely so that noise does not count."""
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2)), interpolation=cv2.INTER_AREA)
+    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    cells = cv2.resize(across * across + down * down, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    order = np.argsort(-cells, axis=None, kind="stable")[:WINDOWS]
+    return [divmod(int(cell), GRID) for cell in order]
+
+
+def _energy(windows: list[Float32Array]) -> float:
+    """Mean squared central difference over all windows."""
+    total, count = 0.0, 0
+    for window in windows:
+        across = window[1:-1, 2:] - window[1:-1, :-2]
+        down = window[2:, 1:-1] - window[:-2, 1:-1]
+        total += float(np.vdot(across, across) + np.vdot(down, down))
+        count += across.size
+    return total / count / 4
+
+
+def _reduced(window: Float32Array, factor: int) -> Float32Array:
+    """Means over blocks of `factor` × `factor`; the remainder at the right and bottom is cut off."""
+    if factor == 1:
+        return window
+    rows, columns = max(1, window.shape[0] // factor), max(1, window.shape[1] // factor)
+    whole = window[: rows * factor, : columns * factor]
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
