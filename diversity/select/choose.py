@@ -77,6 +77,8 @@ def choose(pool: Pool, config: SelectConfig | None = None) -> Chosen:
     """
     config = config or SelectConfig()
     n, pick = len(pool), strategy(config.strategy)
+    if isinstance(config.keep, int) and config.keep < 1:
+        raise SelectionError(f"{config.keep} pictures cannot be kept.", "", "Keep at least 1 (--keep 1).")
     asked = min(config.keep, n) if isinstance(config.keep, int) else n
     must = len(first_picks(pool, asked))
     found = pick(pool, asked, seed=config.seed)

@@ -70,6 +70,8 @@ def k_center(pool: Pool, k: int, *, seed: int = 0) -> Selection:
 def herding(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     """Pictures whose running mean follows the pool's mean (Welling 2009; Chen, Welling & Smola 2010, eq. 2-3)."""
     first = first_picks(pool, k)
+    if not len(pool):
+        return _ranked(pool, k, first)
     mean = pool.vectors.astype(np.float64).mean(axis=0)
     state = mean * (len(first) + 1) - pool.vectors[first].sum(axis=0, dtype=np.float64)
     order, free = first.tolist(), np.ones(len(pool), bool)
@@ -132,7 +134,9 @@ def _ranked(pool: Pool, k: int, order: IntArray, *, nested: bool = True) -> Sele
 
 
 def _central(pool: Pool) -> IntArray:
-    """The picture nearest to the mean, [1]."""
+    """The picture nearest to the mean, [1]; none of an empty pool."""
+    if not len(pool):
+        return np.empty(0, np.int64)
     return np.array([np.argmax(_stable(pool.vectors @ pool.vectors.mean(axis=0)))], np.int64)
 
 
@@ -142,5 +146,4 @@ def _cosines(pool: Pool, i: int) -> NDArray[np.float64]:
 
 def _stable(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rounded to what float32 products of unit vectors agree on, so that ties go to the first on every machine."""
-    rounded: NDArray[np.float64] = np.round(values.astype(np.float64), 5)
-    return rounded
+    return np.asarray(np.round(values, 5), np.float64)

@@ -46,7 +46,8 @@ def weights(
     if not len(vectors):
         return np.empty(0)
     raw = crowd(vectors, cells) ** -(1.0 - config.alpha)
-    capped: Floats = np.minimum(raw, config.cap * np.median(raw))
+    lower_median = np.partition(raw, (len(raw) - 1) // 2)[(len(raw) - 1) // 2]  # capping cannot lower this one
+    capped: Floats = np.minimum(raw, config.cap * lower_median)
     capped /= capped.mean()
     return capped
 
@@ -76,19 +77,20 @@ def _near(cosines: NDArray[np.float32], h: float) -> Floats:
 
 
 def _bandwidth(vectors: NDArray[np.float32]) -> float:
-    """Twice the median distance (1 - cosine) to the k-th other picture, k about the root of n; at most 2,000 are asked.
+    """Twice the median distance (1 - cosine) to the k-th other picture, k about the root of n: one there counts half.
 
-    A picture at the median distance counts half. Falls back to 1 (a right angle) where most pictures are equal or n is
-    1.
+    Never more than the median distance of all pairs, so that pictures equally far from one another do not crowd each
+    other; 1 (a right angle) where most pictures are equal or n < 2. At most 2,000 pictures are asked.
     """
     n = len(vectors)
-    if n == 1:
+    if n < 2:
         return 1.0
     asked = np.unique(np.linspace(0, n - 1, min(n, 2_000)).astype(int))
     k = min(n - 1, max(2, round(np.sqrt(n))))
-    cosines = vectors[asked] @ vectors.T
-    kth = np.partition(1.0 - cosines, k, axis=1)[:, k]
-    h = 2.0 * float(np.median(kth))
+    distances = 1.0 - vectors[asked] @ vectors.T
+    distances[np.arange(len(asked)), asked] = -1.0  # not one's own neighbour
+    kth = np.partition(distances, k, axis=1)[:, k]
+    h = min(2.0 * float(np.median(kth)), float(np.median(distances[distances > -0.5])))
     return h if h > 1e-4 else 1.0
 
 
