@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
 
-    from reports.facts import Facts, Picture
+    from reports.facts import Facts
+    from reports.rows import Picture
 
 # laid over Bokeh's own box, whose colours cannot be set; values are escaped by Bokeh
 TOOLTIP = """<div class="tip" style="display:flex;gap:12px;align-items:center;max-width:320px;margin:-6px;padding:8px;
@@ -44,17 +45,17 @@ def layer(picture: Picture) -> str:
 
 def picture_map(facts: Facts) -> dict[str, Any]:
     """Where pictures lie by likeness, one layer per state."""
+    from bokeh.models import DataRange1d
+
     places = {key: (x, y) for key, x, y in facts.frames["map"].select("key", "x", "y").iter_rows()}
     chart = _figure(
         "Map of the pictures by likeness",
         height=560,
         tools="pan,box_zoom,wheel_zoom,reset,tap",
-        match_aspect=True,
         toolbar_location="above",
     )
+    chart.x_range, chart.y_range = (DataRange1d(range_padding=0.18) for _ in range(2))  # room for pictures
     chart.axis.visible = False
-    for padded in (chart.x_range, chart.y_range):
-        padded.range_padding = 0.18  # room for the pictures above their points
     chart.grid.visible = False
     layers = []
     for name in ("out", "kept", "rare"):
@@ -83,8 +84,8 @@ def gain_curve(facts: Facts) -> dict[str, Any]:
 
     gains, keep = facts.gains
     by_rank = {p.rank: p for p in facts.pictures if p.rank is not None}
-    chart = _figure("What each further picture adds", height=260, tools="tap", toolbar_location=None)
-    chart.xaxis.axis_label, chart.yaxis.axis_label = "pictures picked", "gain of the last one"
+    chart = _figure("What each further picture adds", height=280, tools="tap", toolbar_location=None, y_axis_type="log")
+    chart.xaxis.axis_label, chart.yaxis.axis_label = "pictures picked", "gain of the last one (log)"
     source = _source([by_rank.get(rank) for rank in range(len(gains))])
     source.data["x"], source.data["y"] = list(range(1, len(gains) + 1)), gains
     source.data["status"] = [f"pick {rank + 1} adds {words.number(gain)}" for rank, gain in enumerate(gains)]
@@ -93,7 +94,13 @@ def gain_curve(facts: Facts) -> dict[str, Any]:
     if keep is not None:
         chart.add_layout(Span(location=keep, dimension="height", line_dash="dashed", line_width=1.5, name="mark"))
         chart.add_layout(
-            Label(x=keep, y=max(gains, default=1), text=f" elbow: {keep}", text_baseline="top", name="mark")
+            Label(
+                x=keep,
+                y=max(gains),
+                text=f"  elbow: {keep}  ",
+                text_baseline="top",
+                text_align="right" if keep > len(gains) * 0.8 else "left",
+            )
         )
     _hover(chart, [dots], mode="vline")
     return _document(chart)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from diversity.workspace import atomic
 from reports import charts, words
-from reports.facts import Facts, Picture, original_folder
+from reports.facts import Facts, original_folder
+from reports.rows import Picture
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset

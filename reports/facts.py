@@ -10,13 +10,14 @@ import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from diversity import tables
 from reports import words
+from reports.rows import Ask, Picture, Score, Target
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -35,165 +36,11 @@ SCHEMAS = {
 }
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One file with all that the tables say about it.
-
-    Attributes:
-        index: Its place in the report, in path order.
-        aspect: Width over height.
-        thumb: Number of its thumbnail; None where there is none. Files with equal pixels share one.
-        status: A key of `words.STATUSES`.
-        reason: Why it is kept, dropped or unusable.
-        likeness: What de-duplication says of it.
-        keeper: Index of the picture it is a copy of.
-        alike: Index of the picture it is a variant of.
-        labels: (axis, label, confidence, source).
-        cell: "framing/side"; None where either is unsure.
-        rare: It is in use and its cell is rare.
-    """
-
-    index: int
-    key: str
-    path: str
-    caption: str
-    size: str
-    aspect: float
-    problem: str | None
-    flags: tuple[str, ...]
-    thumb: int | None
-    status: str
-    reason: str
-    keeper: int | None
-    alike: int | None
-    likeness: str
-    similarity: float | None
-    tier: str | None
-    weight: float | None
-    gain: float | None
-    rank: int | None
-    labels: tuple[tuple[str, str, float, str], ...]
-    cell: str | None
-    rare: bool
-    decision: str
-
-    @property
-    def name(self) -> str:
-        """The file's name without its folder."""
-        return PurePosixPath(self.path).name or self.path
-
-    def label(self, axis: str) -> str:
-        """Label on `axis`, "" where there is none."""
-        return next((label for found, label, *_ in self.labels if found == axis), "")
-
-    @property
-    def view(self) -> str:
-        """Framing and side in words."""
-        shown = [words.name(self.label(axis)) for axis in ("framing", "side") if self.label(axis)]
-        return ", ".join(shown)
-
-    @property
-    def alt(self) -> str:
-        """Alternative text of its thumbnail."""
-        return ", ".join(part for part in (self.name, self.view, words.STATUSES[self.status]) if part)
-
-
-@dataclass(frozen=True)
-class Target:
-    """One cell of the framing × side table."""
-
-    cell: str
-    have: int
-    want: int
-    state: str
-    advice: str
-    pictures: tuple[Picture, ...]
-
-    @property
-    def phrase(self) -> str:
-        """The cell in words."""
-        return words.cell_phrase(self.cell)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One piece of advice, with the cells it is about: several where a framing is wanted over all sides together."""
-
-    targets: tuple[Target, ...]
-
-    @property
-    def state(self) -> str:
-        """State of its cells."""
-        return self.targets[0].state
-
-    @property
-    def advice(self) -> str:
-        """The sentence."""
-        return self.targets[0].advice
-
-    @property
-    def have(self) -> int:
-        """Distinct pictures in its cells."""
-        return sum(target.have for target in self.targets)
-
-    @property
-    def want(self) -> int:
-        """Distinct pictures wanted; what cells that share an advice lack is lacking once, not once each."""
-        if self.state == "missing":
-            return sum(target.want for target in self.targets)
-        lacks = [target.want - target.have for target in self.targets]
-        return self.have + max(lacks) if self.state == "rare" else sum(target.want for target in self.targets)
-
-    @property
-    def phrase(self) -> str:
-        """Its cells in words."""
-        first = self.targets[0].cell
-        return words.cell_phrase(first if len(self.targets) == 1 else first.split("/")[0])
-
-    @property
-    def pictures(self) -> list[Picture]:
-        """Pictures of its cells."""
-        return [picture for target in self.targets for picture in target.pictures]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One row of `scores.parquet`; `scope` is what its name has before the dot: "set", "selection", or ""."""
-
-    scope: str
-    measure: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    settings: dict[str, Any]
-
-    @property
-    def row(self) -> str:
-        """Its name in the table."""
-        return f"{self.scope}.{self.measure}" if self.scope else self.measure
-
-    @property
-    def words(self) -> words.MeasureWords:
-        """Its name and meaning."""
-        return words.measure_words(self.measure)
-
-    def text(self, name: str = "value") -> str:
-        """`value`, `low` or `high` as shown."""
-        return words.number(getattr(self, name), share=self.words.share)
-
-    @property
-    def interval(self) -> str:
-        """`19–27`, or "" where none was estimated."""
-        return words.span(self.low, self.high, share=self.words.share)
-
-
 @dataclass
 class Facts:
     """All tables of a workspace, read once; a missing one is empty and named in `missing`."""
 
-    name: str
-    folder: Path
+    root: Path
     frames: dict[str, pl.DataFrame]
     missing: set[str]
     curation: dict[str, Any] = field(default_factory=dict)
@@ -211,7 +58,19 @@ class Facts:
             curation = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except ValueError:
             curation = {}
-        return cls(dataset.root.name, dataset.folder, frames, missing, curation if isinstance(curation, dict) else {})
+        return cls(dataset.root, frames, missing, curation if isinstance(curation, dict) else {})
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        return self.root.name
+
+    def near(self, folder: object) -> str:
+        """`folder` as seen from where the pictures' folder lies, where the commands are meant to be run."""
+        try:
+            return Path(str(folder)).relative_to(self.root.parent).as_posix()
+        except ValueError:
+            return str(folder)
 
     def part(self, name: str) -> dict[str, Any]:
         """A section of `curation.json`, {} where it is absent or not a table."""
@@ -283,7 +142,7 @@ class Facts:
             flags=tuple(row["flags"] or ()),
             thumb=row["thumb"],
             status=status,
-            reason=reason,
+            reason=words.readable(reason),
             keeper=None if keeper == index[row["key"]] else keeper,
             alike=index.get(duplicate.get("variant_of") or ""),
             likeness=duplicate.get("reason") or "",
@@ -334,7 +193,7 @@ class Facts:
         ]
         if "targets" in self.missing:
             cells = [Target(cell, len(found), 0, "ample", "", tuple(found)) for cell, found in members.items()]
-        return sorted(cells, key=lambda t: (words.STATE_ORDER.get(t.state, 9), t.have - t.want, t.cell))
+        return sorted(cells, key=lambda t: (words.STATE_ORDER.get(t.state, 9), -abs(t.have - t.want), t.cell))
 
     def in_state(self, state: str) -> list[Ask]:
         """What there is to say about cells that are "missing", "rare", "thief" or "ample", the most lacking first."""
@@ -415,7 +274,7 @@ class Facts:
     def gains(self) -> tuple[list[float], int | None]:
         """What each pick added, in order, and the elbow's number of picks where one was found."""
         elbow = self.part("elbow")
-        stored, keep = elbow.get("gain"), elbow.get("keep")
+        stored, keep = elbow.get("gain"), elbow.get("elbow", elbow.get("keep"))
         if not isinstance(stored, list):
             stored = self.frames["selection/default"].sort("rank")["gain"].to_list()
         gains = [float(gain) for gain in stored if isinstance(gain, (int, float)) and gain == gain]

@@ -5,6 +5,7 @@ Not for numbers or layout: those are `facts.py` and the templates.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 FRAMINGS = ("headshot", "half_body", "full_body", "detail")
@@ -13,16 +14,18 @@ SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
 _NAMES = {"three_quarter": "three-quarter", "back_three_quarter": "three-quarter back", "unsure": "not sure"}
 _PHRASES = {
     "headshot": "headshot",
-    "half_body": "half body",
-    "full_body": "full body",
+    "half_body": "half-body picture",
+    "full_body": "full-body picture",
     "detail": "close-up of a detail (shoes, hands, …)",
     "front": "from the front",
-    "three_quarter": "at three-quarter angle",
+    "three_quarter": "at a three-quarter angle",
     "side": "from the side",
-    "back_three_quarter": "at three-quarter angle from behind",
+    "back_three_quarter": "from behind at an angle",
     "back": "from behind",
     "unsure": "(side not sure)",
 }
+
+_CELL = re.compile(rf"\b(?:{'|'.join(FRAMINGS)})/(?:{'|'.join(sorted(SIDES, key=len, reverse=True))})(?![\w./])")
 
 STATES = {"missing": "missing", "rare": "rare", "thief": "takes attention", "ample": "enough"}
 STATE_ORDER = {"missing": 0, "rare": 1, "thief": 2, "ample": 3}
@@ -65,6 +68,9 @@ STAGE_OF = {
     "selection/default": "select",
     "dropped": "select",
 }
+
+
+RECORDS = {"tables": "Hashes of the tables", "duplicates": "How copies were found"}
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,20 @@ def cell_phrase(cell: str) -> str:
     return " ".join(_PHRASES.get(part, part.replace("_", " ")) for part in cell.split("/"))
 
 
+def alike(similarity: float | None, tier: str | None) -> str:
+    """`97 % alike, same composition`; never "100 %" for what is not the same file or pixels."""
+    kind = TIERS.get(tier or "", tier or "")
+    if similarity is None or tier in ("bytes", "pixels"):
+        return kind
+    share = "over 99 %" if similarity > 0.99 else number(similarity, share=True)
+    return f"{share} alike, {kind}" if kind else f"{share} alike"
+
+
+def readable(text: str) -> str:
+    """`text` with cells such as `full_body/back` in words."""
+    return _CELL.sub(lambda found: cell_phrase(found[0]), text)
+
+
 def measure_words(measure: str) -> MeasureWords:
     """Words of a measure without its scope; an unknown one is shown by its own name."""
     base = measure.removesuffix("_rarefied")
@@ -185,6 +205,12 @@ def span(low: float | None, high: float | None, *, share: bool = False) -> str:
         return ""
     first = number(low, share=share)
     return f"{first.removesuffix(' %')}–{number(high, share=share)}"
+
+
+def lines(value: object) -> list[str]:
+    """A note or a list of notes as lines; none for what is empty."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [plain(item) for item in items if item is not None and item != ""]
 
 
 def plain(value: object) -> str:
