@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-LEAST_PER_CLASS = 3  # independent examples before a class is learnt
+LEAST_PER_CLASS = 3  # independent examples that two classes must have before anything is learnt
 LEAST_FOR_TEMPERATURE = 8  # independent examples before the temperature is moved
 _ALIKE = 0.95  # cosine above which labelled pictures count as one example
 _COMPARED = 3000  # pictures compared with one another for near-copies, spread evenly over the classes
@@ -41,7 +41,7 @@ class Correction:
         centre: [d], subtracted from vectors.
         size: Root mean square length of the centred vectors.
         weights: [C, d]; rows of unlearnt classes are 0.
-        bias: [C]; -inf for classes that cannot be answered (no prompts, too few labels).
+        bias: [C]; -inf for classes that cannot be answered (no prompts and no example).
         trust: Factor on the zero-shot logits, 0..1.
     """
 
@@ -89,7 +89,7 @@ def fit(vectors: Float, labels: Int, logits: Float, *, text: bool) -> Probe:
         vectors: [m, d], unit rows.
         labels: [m], class numbers below C.
         logits: Zero-shot logits [m, C]; zeros without prompts.
-        text: Whether the logits come from prompts; without them only learnt classes can be answered.
+        text: Whether the logits come from prompts; without them only classes with an example can be answered.
 
     Returns:
         A probe; with fewer than two classes of three independent examples it only has a temperature.
@@ -100,20 +100,18 @@ def fit(vectors: Float, labels: Int, logits: Float, *, text: bool) -> Probe:
     chosen = _spread(labels, burst, _MOST)
     vectors, labels, logits, burst = vectors[chosen], labels[chosen], logits[chosen], burst[chosen]
     examples = {int(c): len(np.unique(burst[labels == c])) for c in np.unique(labels)}
-    learnt = np.array([c for c, count in examples.items() if count >= LEAST_PER_CLASS], dtype=np.int64)
-    if len(learnt) < 2:
+    if sum(count >= LEAST_PER_CLASS for count in examples.values()) < 2:
         enough = text and len(np.unique(burst)) >= LEAST_FOR_TEMPERATURE
         return Probe(None, _temperature(logits, labels)[0] if enough else 1.0, len(labels))
-    inside = np.isin(labels, learnt) | text
-    vectors, labels, logits, burst = vectors[inside], labels[inside], logits[inside], burst[inside]
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # small matrices, and the same sums whatever the number of threads
-        return _search(vectors, labels, logits, learnt, _folds(labels, burst), text)
+        return _search(vectors, labels, logits, _folds(labels, burst), text)
 
 
-def _search(vectors: Float, labels: Int, logits: Float, learnt: Int, fold: Int, text: bool) -> Probe:
+def _search(vectors: Float, labels: Int, logits: Float, fold: Int, text: bool) -> Probe:
     """The penalty and trust of least out-of-fold loss, fitted on everything."""
+    learnt = np.unique(labels)
     trials = []
     for knobs in itertools.product(_PENALTIES[::-1], _TRUSTS if text else (1.0,)):
         out = np.empty_like(logits)
