@@ -1,7 +1,7 @@
-"""How well copies are found, with default settings: `python -m benchmarks.duplicates [--encoder auto|layout|...]`.
+"""How well copies are found with default settings: `python -m benchmarks.duplicates [--encoder auto|layout|...]`.
 
-Prints one table and writes benchmarks/out/duplicates.json. Reads ../shared/data; what is absent is skipped. The labels are
-read for scoring only. `layout` is a stand-in encoder without weights, to see what the rest does when the encoder is poor.
+Prints one table and writes benchmarks/out/duplicates-<encoder>.json. Reads ../shared/data; what is absent is skipped.
+Labels are read for scoring only. `layout` is an encoder without weights, to see what the rest does with a poor one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Layout:
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """One picture → uint8 [side, side, 3]."""
-        return np.asarray(picture.convert("LAB").resize((self.side, self.side), Image.Resampling.BOX))
+        return np.asarray(picture.convert("YCbCr").resize((self.side, self.side), Image.Resampling.BOX))
 
     def encode_prepared(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Uint8 [n, side, side, 3] → float32 [n, dim], unit rows."""
@@ -102,8 +102,9 @@ def kaykit(folder: Path) -> tuple[set[Pair], set[str]]:
     """Truth and left-out pictures (flips) of one long-tail set."""
     with (SHARED / "kaykit_views" / "labels.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if f"/{folder.name}/" in row["file"]]
-    name = {Path(row["file"]).name: row for row in rows}
-    return truth_of({k: row["dup_group"] for k, row in name.items()}), {k for k, r in name.items() if r["kind"] == "flip"}
+    by_name = {Path(row["file"]).name: row for row in rows}
+    flips = {name for name, row in by_name.items() if row["kind"] == "flip"}
+    return truth_of({name: row["dup_group"] for name, row in by_name.items()}), flips
 
 
 def lpc(folder: Path) -> tuple[set[Pair], set[str]]:
@@ -156,9 +157,12 @@ def measure(encoder: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     return rows
 
 
-HEAD = f"{'set':<34}{'n':>5}{'F1':>7}{'prec':>7}{'rec':>7}{'pairs':>6}{'copy':>6}{'var':>5}{'orph':>5}{'cosine':>8}{'shot':>7}{'spot':>6}{'s':>6}"
+HEAD = (
+    f"{'set':<42}{'n':>5}{'F1':>7}{'prec':>7}{'rec':>7}{'pairs':>6}{'copy':>6}{'var':>5}{'orph':>5}"
+    f"{'cosine':>8}{'shot':>7}{'spot':>6}{'s':>6}"
+)
 LINE = (
-    "{set:<34}{n:>5}{f1:>7.3f}{precision:>7.3f}{recall:>7.3f}{pairs:>6}{copy:>6}{variant:>5}{orphans:>5}"
+    "{set:<42}{n:>5}{f1:>7.3f}{precision:>7.3f}{recall:>7.3f}{pairs:>6}{copy:>6}{variant:>5}{orphans:>5}"
     "{threshold:>8.4f}{same_shot:>7.3f}{same_spot:>6.2f}{seconds:>6.1f}"
 )
 

@@ -1,8 +1,9 @@
 """Where the line between a copy and another picture lies, for this encoder and this set.
 
-Not for applying it: see `duplicates.py`. Positives are made: pictures of the set are cropped, shifted, resized, recompressed,
-re-exposed and blurred, and encoded again. Negatives are the set's own neighbouring pictures; since the set may be full of
-bursts, those that prove to be the same shot (`alignment.py`) are counted as copies first. No labels and no captions are used.
+Not for applying it: see `duplicates.py`. Positives are made: pictures of the set are cropped, shifted, resized,
+recompressed, re-exposed and blurred, and encoded again. Negatives are the set's own neighbouring pictures; since the
+set may be full of bursts, those that prove to be the same shot (`alignment.py`) are counted as copies first. No labels
+and no captions are used.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from diversity.alignment import Agreement, Comparer, agreement, shot
 Encode = Callable[[list[Image.Image]], NDArray[np.float32]]
 Float64 = NDArray[np.float64]
 
-SAMPLE = 32  # pictures that copies are made of
+SAMPLE = 24  # pictures that copies are made of
 NEIGHBOURS = 4  # of each sampled picture, looked at for copies that are already in the set
 LEAST = 5  # pictures below which nothing is measured
 MISSED = 0.03  # share of made copies that the cosine may miss
 SHOT_RANGE = (0.88, 0.95)  # where the line for "same shot" may lie
-SPOT_RANGE = (0.45, 0.60)
+SPOT_RANGE = (0.45, 0.52)
 BANDWIDTH = 0.08  # of the density of log10(1 - score)
 
 
@@ -37,7 +38,7 @@ class Calibration:
     Attributes:
         threshold: cosine, -1..1; pairs at or above it are looked at as possible copies.
         same_shot: agreement score, 0..1; at or above it two pictures are the same shot. 0: not checked.
-        same_spot: 0..1; a spot that disagrees more makes a variant (another expression, another detail). 1: not checked.
+        same_spot: 0..1; a spot that disagrees more makes a variant (another expression or detail). 1: not checked.
         source: "measured", "prior" (too little to measure) or "user" (cosine given in the settings).
         copies: copies that were made and encoded.
         found: share of them at or above `threshold` and recognised as the same shot; nan without any.
@@ -55,7 +56,8 @@ class Calibration:
     reason: str
 
 
-# Calibrations on KayKit, DreamBooth and Caltech pictures with the line of "same shot" left open all put it in 0.89..0.95.
+# Agreement of made copies, of frames of bursts and of different pictures on KayKit, DreamBooth, Caltech and pixel art
+# (docs/duplicates.md): different ones reach 0.92 at most, copies without much movement stay above 0.95.
 PRIOR = Calibration(0.90, 0.92, 0.48, "prior", 0, float("nan"), float("nan"), "")
 PRIOR_UNCHECKED = Calibration(0.97, 0.0, 1.0, "prior", 0, float("nan"), float("nan"), "")
 

@@ -2,9 +2,9 @@
 
 Not for finding neighbours (`index.py`), comparing two pictures (`alignment.py`) or setting lines (`calibration.py`).
 
-Four tiers, strongest first: identical bytes, identical pixels, near-equal perceptual hash, similar embedding. The last two only
-propose: a pair is a copy when the pictures prove to be the same shot. One greedy pass over the union of all tiers, in the
-order of `PRIORITY`; a picture becomes a copy only of a keeper that is itself kept and directly linked to it.
+Four tiers, strongest first: identical bytes, identical pixels, near-equal perceptual hash, similar embedding. The last
+two only propose: a pair is a copy when the pictures prove to be the same shot. One greedy pass over the union of all
+tiers, in the order of `PRIORITY`; a picture becomes a copy only of a keeper that is itself kept and directly linked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from diversity.calibration import Calibration, Encode, calibrate
 from diversity.config import DuplicatesConfig, IndexConfig
 from diversity.errors import InputError
 from diversity.index import Index, cosine, hamming_pairs, plan
-from diversity.keepers import Judgement, Kept, Links, greedy
+from diversity.keepers import Judgement, Links, greedy
+from diversity.verdicts import Writer, with_counts
 
 Views = Mapping[str, tuple[str | None, str | None]]
 
-BITS = 64
 HASH_BITS = 8  # default Hamming distance where the pictures are compared afterwards
 HASH_BITS_UNCHECKED = 4  # where they cannot be
 UNCHECKED = 0.97  # cosine from which pictures that cannot be compared count as copies
@@ -257,9 +257,9 @@ class _Decision:
         order = np.array(list(best), np.int64)
         fixed = np.array([best[i]["_pinned"] for i in range(len(best))], bool)
         kept = greedy(self.links, order, fixed, lambda pair: self._judge(pair, best, calibration))
-        writer = _Writer(self.links, kept, best, calibration, self.bits)
+        writer = Writer(self.links, kept, best, calibration, self.bits)
         rows = [writer.row(row, number[row["content"]]) for row in ranked]
-        return tables.conform(_with_counts(rows, ranked), tables.DUPLICATES)
+        return tables.conform(with_counts(rows, ranked), tables.DUPLICATES)
 
     def neighbours(self, calibration: Calibration) -> pl.DataFrame:
         """`tables.NEIGHBOURS`, one key for each distinct content."""
@@ -294,8 +294,8 @@ class _Decision:
 def _adjoining(one: Mapping[str, Any], two: Mapping[str, Any], views: Views) -> bool:
     """Whether two pictures may be copies by their confident views: same framing, same or neighbouring side."""
     if one.get("source") and one.get("source") == two.get("source"):
-        times = one.get("time"), two.get("time")
-        if None not in times and abs(times[0] - times[1]) <= MOMENT:
+        then, now = one.get("time"), two.get("time")
+        if then is not None and now is not None and abs(then - now) <= MOMENT:
             return True
     (framing, side), (other_framing, other_side) = (views.get(row["key"], (None, None)) for row in (one, two))
     if framing != other_framing and not {framing, other_framing} & _UNKNOWN:
@@ -306,106 +306,3 @@ def _adjoining(one: Mapping[str, Any], two: Mapping[str, Any], views: Views) -> 
 
 
 _UNKNOWN = {None, "", "unsure"}
-
-
-# sentences -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """Rows of the table, with their sentences."""
-
-    links: Links
-    kept: Kept
-    best: Mapping[int, dict[str, Any]]
-    lines: Calibration
-    bits: int
-
-    def row(self, picture: Mapping[str, Any], content: int) -> dict[str, Any]:
-        """The row of one picture."""
-        first, link = self.best[content], int(self.kept.link[content])
-        copied = int(self.kept.keeper[content]) != content
-        if picture["key"] != first["key"] and not copied:
-            same_file = picture["bytes_hash"] is not None and picture["bytes_hash"] == first["bytes_hash"]
-            tier, what = ("bytes", "The same file as") if same_file else ("pixels", "The same pixels as")
-            if picture["_pinned"]:
-                return _fields(picture, picture, "keeper", None, (1.0, tier, 1.0), "Kept by hand, though a copy.")
-            reason = f"{what} {first['path']}{_why(first, picture)}.{_caption(first, picture)}"
-            return _fields(picture, first, "copy", None, (1.0, tier, 1.0), reason)
-        if link < 0:
-            return _fields(picture, picture, "keeper", None, (None, None, None), "")
-        other = self.best[int(self.links.first[link] + self.links.second[link]) - content]
-        measured = self._measured(link)
-        similarity, tier, threshold = measured
-        numbers = f"{tier} {similarity:.3f}, line {threshold:.3f}"
-        if copied:
-            flipped = "A mirrored copy of" if self.links.mirrored[link] else "Nearly the same as"
-            reason = f"{flipped} {other['path']} ({numbers}){_why(other, picture)}.{_caption(other, picture)}"
-            return _fields(picture, other, "copy", None, measured, reason)
-        if picture["_pinned"]:
-            return _fields(picture, picture, "keeper", None, (None, None, None), "Kept by hand.")
-        reason = f"Like {other['path']} ({numbers}), but the pose, the expression, a detail or the view differs: kept."
-        return _fields(picture, picture, "variant", other["key"], measured, reason)
-
-    def _measured(self, link: int) -> tuple[float, str, float]:
-        distance = int(self.links.distance[link])
-        if distance >= 0:
-            return 1 - distance / BITS, "hash", 1 - self.bits / BITS
-        return float(self.links.cosine[link]), "embedding", self.lines.threshold
-
-
-def _fields(
-    picture: Mapping[str, Any],
-    keeper: Mapping[str, Any],
-    kind: str,
-    variant_of: str | None,
-    measured: tuple[float | None, str | None, float | None],
-    reason: str,
-) -> dict[str, Any]:
-    similarity, tier, threshold = measured
-    return {
-        "key": picture["key"],
-        "group": keeper["key"],
-        "keeper": keeper["key"],
-        "kind": kind,
-        "variant_of": variant_of,
-        "similarity": similarity,
-        "tier": tier,
-        "threshold": threshold,
-        "reason": reason,
-    }
-
-
-def _why(keeper: Mapping[str, Any], copy: Mapping[str, Any]) -> str:
-    """Why the keeper is preferred: the first priority in which the two differ."""
-    if keeper["_pinned"] and not copy["_pinned"]:
-        return ", which is kept by hand"
-    if (keeper["quality"] or 0) > (copy["quality"] or 0):
-        return ", which is of better quality"
-    if keeper["width"] * keeper["height"] > copy["width"] * copy["height"]:
-        return ", which is larger"
-    if keeper["caption"] and not copy["caption"]:
-        return ", which has a caption"
-    return ""
-
-
-def _caption(keeper: Mapping[str, Any], copy: Mapping[str, Any]) -> str:
-    if not copy["caption"] or keeper["caption"]:
-        return ""
-    return f' The keeper has no caption, this one has: "{copy["caption"]}".'
-
-
-def _with_counts(rows: list[dict[str, Any]], ranked: list[dict[str, Any]]) -> pl.DataFrame:
-    """The rows by content and key; keepers without a sentence get one that counts their copies."""
-    schema = tables.DUPLICATES
-    frame = pl.DataFrame(rows, schema=schema).with_columns(
-        content=pl.Series([row["content"] for row in ranked], dtype=pl.String)
-    )
-    copies = pl.len().over("group") - 1
-    sentence = (
-        pl.when(copies == 0)
-        .then(pl.lit("No other picture is a copy of it."))
-        .otherwise(pl.format("Stands for {} of the same shot.", copies))
-    )
-    reason = pl.when(pl.col("reason") == "").then(sentence).otherwise(pl.col("reason"))
-    return frame.with_columns(reason=reason).sort("content", "key")

@@ -69,9 +69,7 @@ def plan(n: int, dim: int, config: IndexConfig) -> IndexPlan:
         reason = f"HNSW graph: {n} pictures, {wanted} ({graph:.2f} GB); effort is raised until a sample reaches it."
         return IndexPlan("hnsw", f"HNSW{HNSW_LINKS},Flat", graph, config.recall, reason)
     if flat + n * 8 / 1e9 <= config.memory_gb:
-        reason = (
-            f"IVF with {cells} cells: {n} pictures, {wanted} ({flat:.2f} GB); cells are read until a sample has it."
-        )
+        reason = f"IVF, {cells} cells: {n} pictures, {wanted} ({flat:.2f} GB); cells are read until a sample has it."
         return IndexPlan("ivf", f"IVF{cells},Flat", flat + n * 8 / 1e9, config.recall, reason)
     if small <= config.memory_gb:
         recall = min(config.recall, 0.97)
@@ -107,9 +105,9 @@ class Index:
 
         vectors = np.ascontiguousarray(vectors, np.float32)
         if plan.kind == "exact" or len(vectors) == 0:
-            searcher = faiss.IndexFlatIP(max(vectors.shape[1], 1))
-            searcher.add(vectors)
-            return cls(vectors, plan, searcher, 1.0)
+            flat = faiss.IndexFlatIP(max(vectors.shape[1], 1))
+            flat.add(vectors)
+            return cls(vectors, plan, flat, 1.0)
         searcher = faiss.index_factory(vectors.shape[1], plan.factory, faiss.METRIC_INNER_PRODUCT)
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1 if plan.kind == "hnsw" else threads)  # parallel: never the same
@@ -175,7 +173,8 @@ class Index:
         if self.plan.kind == "hnsw":
             import faiss
 
-            parameters = faiss.SearchParametersHNSW(efSearch=max(self._searcher.hnsw.efSearch, 2 * k))
+            effort = max(self._searcher.hnsw.efSearch, 2 * k)
+            parameters = faiss.SearchParametersHNSW(efSearch=effort)  # type: ignore[attr-defined]
             return self._searcher.search(queries, k, params=parameters)  # type: ignore[no-any-return]
         return self._searcher.search(queries, k)  # type: ignore[no-any-return]
 
@@ -185,7 +184,7 @@ class Index:
             block = queries[start : start + BLOCK]
             if self.plan.kind == "exact":
                 limits, _, found = self._searcher.range_search(block, float(threshold))
-                query = np.repeat(np.arange(len(block)), np.diff(limits.astype(np.int64)))
+                query = np.repeat(np.arange(len(block)), np.diff(np.asarray(limits, np.int64)))
                 yield query + start, found.astype(np.int64)
             else:
                 yield from self._widened(block, start, threshold)
@@ -236,7 +235,7 @@ def cosine(left: Float32, right: Float32, i: Int64, j: Int64) -> NDArray[np.floa
 
 
 def hamming_pairs(hashes: NDArray[np.uint64], max_distance: int) -> tuple[Int64, Int64, Int64]:
-    """Every pair i < j of 64-bit hashes at most `max_distance` bits apart: (i, j, distance), sorted, never cut short."""
+    """Every pair i < j of 64-bit hashes at most `max_distance` apart: (i, j, distance), sorted, never cut short."""
     import faiss
 
     if len(hashes) < 2 or max_distance < 0:
@@ -247,9 +246,10 @@ def hamming_pairs(hashes: NDArray[np.uint64], max_distance: int) -> tuple[Int64,
     parts: list[tuple[Int64, Int64, Int64]] = []
     for start in range(0, len(codes), BLOCK):
         limits, distance, found = searcher.range_search(codes[start : start + BLOCK], max_distance + 1)
-        query = np.repeat(np.arange(len(limits) - 1), np.diff(limits.astype(np.int64))) + start
+        counts: Int64 = np.diff(np.asarray(limits, np.int64))
+        query = np.repeat(np.arange(len(counts)), counts) + start
         keep = (query < found) & (distance <= max_distance)
         parts.append((query[keep], found[keep].astype(np.int64), distance[keep].astype(np.int64)))
-    i, j, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    i, j, apart = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((j, i))
-    return i[order], j[order], distance[order]
+    return i[order], j[order], apart[order]

@@ -52,10 +52,10 @@ class Kept:
 def greedy(links: Links, order: Int64, fixed: NDArray[np.bool_], judge: Callable[[int], Judgement]) -> Kept:
     """Walk through the pictures in `order`; each stays unless it is a copy of one that stays.
 
-    So every copy is directly linked to a picture that stays, whatever the order of the input, and nothing leaves because of
-    a picture that left: the survivors are the lexicographically first maximal independent set of the graph of copies
-    (Blelloch, Fineman & Shun 2012, section 2). The rule of SemDeDup (Abbas et al. 2023, section 3) drops whatever has
-    a neighbour earlier in the order, even one that was itself dropped, and leaves orphans.
+    So every copy is directly linked to a picture that stays, whatever the order of the input, and nothing leaves
+    because of a picture that left: the survivors are the lexicographically first maximal independent set of the graph
+    of copies (Blelloch, Fineman & Shun 2012, section 2). The rule of SemDeDup (Abbas et al. 2023, section 3) drops
+    whatever has a neighbour earlier in the order, even one that was itself dropped, and leaves orphans.
 
     Args:
         links: candidate pairs.
