@@ -237,4 +237,4 @@ def _overall(area: int, spread: float | None, light: Light, bits: float | None) 
     detail = float(np.sqrt(area)) * float(0.5 / spread if spread else 1.0) ** 0.6
     exposure = light.contrast / (light.contrast + 0.3) * (1 - 0.2 * light.dark_share - 0.05 * light.bright_share)
     compression = 1.0 if bits is None else bits / (bits + 0.15 * detail**2)
-    return detail / (detail + 512) * exposure * compression
+    return float(detail / (detail + 512) * exposure * compression)
