@@ -240,8 +240,10 @@ class Facts:
     def score_table(self) -> tuple[list[str], list[tuple[Score, list[Score | None]]]]:
         """Scopes, and for each measure its scores in their order (first any of them, for words and settings)."""
         scopes = list(dict.fromkeys(score.scope for score in self.scores))
+        usual = [*words.MEASURES, *(f"{measure}_rarefied" for measure in words.MEASURES)]
+        order = {measure: place for place, measure in enumerate(usual)}
         rows: dict[str, dict[str, Score]] = defaultdict(dict)
-        for score in self.scores:
+        for score in sorted(self.scores, key=lambda score: order.get(score.measure, len(order))):
             rows[score.measure][score.scope] = score
         return scopes, [(next(iter(row.values())), [row.get(scope) for scope in scopes]) for row in rows.values()]
 

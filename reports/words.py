@@ -97,14 +97,6 @@ MEASURES = {
         "Effective rank: the number of independent directions that the pictures span (Roy & Vetterli). "
         "Ten copies of one picture act like one.",
     ),
-    "vendi_1": MeasureWords(
-        "Different pictures, by similarity",
-        "Vendi score of order 1: the exponential of the entropy of the similarities.",
-    ),
-    "vendi_2": MeasureWords("Different pictures, frequent ones count more", "Vendi score of order 2."),
-    "vendi_inf": MeasureWords(
-        "Different pictures, only the most common direction counts", "Vendi score of infinite order."
-    ),
     "distinct": MeasureWords("Distinct pictures", "Groups left when every picture and its copies count as one."),
     "pictures": MeasureWords("Pictures", "Files that could be read, copies and all."),
     "view_entropy": MeasureWords(
@@ -117,6 +109,14 @@ MEASURES = {
         "Turntable seen", "Share of a full turn around the subject within reach of a picture.", share=True
     ),
     "coverage": MeasureWords("Pool covered", "Share of the reference pictures within reach of this set.", share=True),
+    "vendi_1": MeasureWords(
+        "Different pictures, by similarity",
+        "Vendi score of order 1: the exponential of the entropy of the similarities.",
+    ),
+    "vendi_2": MeasureWords("Different pictures, frequent ones count more", "Vendi score of order 2."),
+    "vendi_inf": MeasureWords(
+        "Different pictures, only the most common direction counts", "Vendi score of infinite order."
+    ),
 }
 
 GLOSSARY = {
@@ -132,7 +132,8 @@ GLOSSARY = {
     "weight": "How often a picture is shown in training, relative to the average of 1. Unlike pictures get more.",
     "richness": "How many independent directions a set spans. Forty unlike pictures are richer than four hundred "
     "alike ones.",
-    "gain": "What a picture added when it was picked. When gains get small, further pictures repeat what is there.",
+    "gain": "What a picture added when it was picked. When gains get small, further pictures repeat what is there. "
+    "Rare views and pictures kept by hand are picked first, so the curve may jump where they end.",
     "map": "Pictures that look alike to the encoder lie close together. Distances between far islands mean little.",
     "interval": "The range in brackets: how far the number could lie elsewhere with other pictures of the same kind.",
 }
@@ -183,15 +184,17 @@ def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def number(value: float | None, *, share: bool = False) -> str:
-    """A number as a person reads it: 23, 4.6, 0.31, 45 %; an en dash where there is none."""
+def number(value: float | None, *, share: bool = False, fine: bool = False) -> str:
+    """A number as a person reads it: 23, 4.6, 0.31, 45 %; an en dash where there is none; one digit more if `fine`."""
     if value is None or value != value:
         return "–"
     if share:
-        return f"{value * 100:.0f} %"
+        return f"{value * 100:.{int(fine)}f} %"
     size = abs(value)
-    digits = 0 if size >= 10 or value == int(value) else 1 if size >= 1 else 2
-    return f"{value:,.{digits}f}"
+    if value == int(value):
+        return f"{value:,.0f}"
+    digits = 0 if size >= 10 else 1 if size >= 1 else 2
+    return f"{value:,.{digits + fine}f}"
 
 
 def weight(value: float | None) -> str:
@@ -199,12 +202,12 @@ def weight(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def span(low: float | None, high: float | None, *, share: bool = False) -> str:
+def span(low: float | None, high: float | None, *, share: bool = False, fine: bool = False) -> str:
     """`19–27`, `40–61 %`; "" where an end is unknown."""
     if low is None or high is None or low != low or high != high:
         return ""
-    first = number(low, share=share)
-    return f"{first.removesuffix(' %')}–{number(high, share=share)}"
+    first = number(low, share=share, fine=fine)
+    return f"{first.removesuffix(' %')}–{number(high, share=share, fine=fine)}"
 
 
 def lines(value: object) -> list[str]:

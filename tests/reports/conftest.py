@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import functools
 import io
 import json
 import random
@@ -37,6 +38,7 @@ CELLS = ["headshot/front"] * 9 + ["headshot/three_quarter"] * 4 + ["half_body/fr
 CELLS += ["full_body/front"] * 4 + ["full_body/side"] * 2 + ["full_body/back"] + ["detail/front"]
 
 
+@functools.cache
 def thumbnail(seed: int, size: int = 192, noise: float = 0.0) -> bytes:
     """A flat figure on a plain ground as WebP; noise makes the file as large as a photo's."""
     rng = random.Random(seed)
@@ -82,8 +84,8 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     cell = {key: CELLS[i % len(CELLS)] for i, key in enumerate(usable)}
     cell |= {key: cell[keeper] for key, keeper in copies.items()}
     dataset.write("images", images)
-    drawn = [thumbnail(i, noise=noise) for i in range(min(n - 1, 64))]
-    webp = [drawn[i % 64] for i in range(n - 1)]
+    drawn = [thumbnail(i, noise=noise) for i in range(min(n - 1, 24))]
+    webp = [drawn[i % 24] for i in range(n - 1)]
     dataset.write("thumbnails", pl.DataFrame({"content": images["content"].to_list()[:-1], "webp": webp}))
     dataset.write(
         "duplicates", pl.DataFrame([duplicate_row(key, copies, usable) for key in usable], schema=tables.DUPLICATES)

@@ -247,6 +247,25 @@ def test_numbers_are_written_for_people(value: float | None, share: bool, text: 
     assert words.number(value, share=share) == text
 
 
+def test_likeness_is_never_called_complete_for_other_files() -> None:
+    assert words.alike(0.9997, "hash") == "over 99 % alike, same composition"
+    assert words.alike(1.0, "bytes") == "same file"
+    assert words.alike(0.93, "a_tier_of_tomorrow") == "93 % alike, a_tier_of_tomorrow"
+
+
+def test_cells_in_reasons_are_put_in_words() -> None:
+    assert words.readable("rare view: 3 of 5 full_body/back") == "rare view: 3 of 5 full-body picture from behind"
+    assert words.readable("like detail/front.jpg") == "like detail/front.jpg"
+
+
+def test_one_lack_wanted_from_any_side_is_said_once(make_workspace: Make) -> None:
+    dataset = make_workspace(24)
+    rows = [("detail/front", 1, 3, "rare", "3 details, want 5"), ("detail/back", 2, 4, "rare", "3 details, want 5")]
+    dataset.write("targets", pl.DataFrame(rows, schema=dict(SCHEMAS["targets"]), orient="row"))
+    (ask,) = Facts.read(dataset).in_state("rare")
+    assert (ask.have, ask.want, ask.phrase) == (3, 5, "close-up of a detail (shoes, hands, …)")
+
+
 def test_intervals_share_one_unit() -> None:
     assert words.span(0.4, 0.61, share=True) == "40–61 %"
     assert words.span(None, 3.0) == ""
