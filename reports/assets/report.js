@@ -202,18 +202,8 @@
       if (isIntersecting) for (const [id, link] of entries) id === target.id ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
   }, { rootMargin: "-20% 0px -75% 0px" });
   $$("main > section").forEach((section) => watcher.observe(section));
-  let themeBefore;
-  addEventListener("beforeprint", () => {
-    themeBefore = root.dataset.theme;
-    root.dataset.theme = "light";
-    themed();
-    $$("main details:not([open])").forEach((details) => { details.open = true; details.dataset.printed = ""; });
-  });
-  addEventListener("afterprint", () => {
-    if (themeBefore) root.dataset.theme = themeBefore; else delete root.dataset.theme;
-    themed();
-    $$("[data-printed]").forEach((details) => { details.open = false; delete details.dataset.printed; });
-  });
+  addEventListener("beforeprint", () => $$("main details:not([open])").forEach((details) => { details.open = true; details.dataset.printed = ""; }));
+  addEventListener("afterprint", () => $$("[data-printed]").forEach((details) => { details.open = false; delete details.dataset.printed; }));
 
   themed();
   (async () => { for (const [name, item] of Object.entries(charts)) await draw(name, item); })();

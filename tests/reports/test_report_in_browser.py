@@ -33,6 +33,12 @@ TOOLTIP = """() => {
 }"""
 
 
+RESET = """() => document.querySelectorAll("form").forEach((form) => {
+  form.reset();
+  for (const kind of ["input", "change"]) form.dispatchEvent(new Event(kind));
+})"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -45,21 +51,35 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class Opened:
+    """The report, opened and drawn, with everything that went wrong in it."""
+
+    def __init__(self, browser: Browser, report: Path) -> None:
+        self.problems: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1360, "height": 1000}, color_scheme="light")
+        note = self.problems.append
+        self.page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: note(str(error)))
+        self.page.on("request", lambda r: note(r.url) if not r.url.startswith(("data:", "file:")) else None)
+        self.page.on("dialog", lambda dialog: note(f"dialog {dialog.message}"))
+        self.page.goto(report.as_uri())
+        for chart in ("map", "gains", "weights"):
+            self.page.locator(f"[data-chart={chart}][data-ready]").wait_for(state="attached", timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, report: tuple[Dataset, Path]) -> Opened:
+    return Opened(browser, report[1])
+
+
 @pytest.fixture
-def page(browser: Browser, report: tuple[Dataset, Path]) -> Iterator[Page]:
-    """The report, opened and drawn; fails on any console error or request at the end of the test."""
-    page = browser.new_page(viewport={"width": 1360, "height": 1000}, color_scheme="light")
-    problems: list[str] = []
-    page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("data:", "file:")) else None)
-    page.on("dialog", lambda dialog: problems.append(f"dialog {dialog.message}"))
-    page.goto(report[1].as_uri())
-    for chart in ("map", "gains", "weights"):
-        page.locator(f"[data-chart={chart}][data-ready]").wait_for(state="attached")
-    yield page
-    page.close()
-    assert not problems
+def page(opened: Opened) -> Iterator[Page]:
+    """The open report; its forms are reset after the test, which fails on any console error or request."""
+    yield opened.page
+    opened.page.evaluate(RESET)
+    opened.page.set_viewport_size({"width": 1360, "height": 1000})
+    opened.page.emulate_media(color_scheme="light")
+    assert not opened.problems
 
 
 def test_hover_shows_the_picture_and_a_click_opens_its_card(page: Page) -> None:
@@ -114,7 +134,8 @@ def test_theme_follows_the_system_and_the_toggle(page: Page) -> None:
     assert page.evaluate(background) == dark
 
 
-def test_keyboard_reaches_filters_and_cards(page: Page) -> None:
+def test_keyboard_reaches_filters_and_cards(browser: Browser, report: tuple[Dataset, Path]) -> None:
+    page = Opened(browser, report[1]).page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.locator("#chart-map").scroll_into_view_if_needed()
