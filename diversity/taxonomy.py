@@ -9,7 +9,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -116,10 +116,17 @@ class Axis(_Model):
 
 
 class Prompts(_Model):
-    """How label prompts become texts for an encoder."""
+    """How label prompts become texts for an encoder, and how far its probabilities are softened without labels.
+
+    Attributes:
+        templates: What is put around prompts.
+        temperature: Divides the encoder's logits.
+        temperatures: The same for encoders whose id begins so.
+    """
 
     templates: tuple[str, ...] = ("{}",)
     temperature: float = Field(default=1.5, gt=0)
+    temperatures: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
     @field_validator("templates")
     @classmethod
@@ -128,6 +135,11 @@ class Prompts(_Model):
             if template.count("{}") != 1:
                 raise ValueError(f"'{template}' needs exactly one {{}}")
         return value
+
+    def softening(self, encoder_id: str) -> float:
+        """The temperature for one encoder: of the longest beginning of its id that is named, else the general one."""
+        named = [start for start in self.temperatures if encoder_id.startswith(start)]
+        return self.temperatures[max(named, key=len)] if named else self.temperature
 
 
 class TargetRules(_Model):

@@ -152,7 +152,7 @@ def label_views(
         user = [given.get(name, {}).get(key) for key in frame["key"].to_list()]
         logits = None
         if prompts is not None and name in prompts.vectors:
-            logits = prompts.logits(name, x, taxonomy.prompts.temperature)
+            logits = prompts.logits(name, x, taxonomy.prompts.softening(prompts.encoder_id))
         answers = _label_axis(axis, x, logits, user, [e.get(name) for e in said])
         for key, (label, confidence, source) in zip(frame["key"].to_list(), answers, strict=True):
             sure = source == "user" or confidence >= config.min_confidence

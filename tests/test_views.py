@@ -208,6 +208,11 @@ def test_prompts_are_embedded_once_and_kept(tmp_path):
     assert encoder.runs == 2
 
 
+def test_a_calibrated_encoder_has_a_temperature_of_its_own():
+    prompts = taxonomy.Prompts(temperature=2, temperatures={"toon": 1, "toon-big": 3})
+    assert [prompts.softening(name) for name in ("ViT-B", "toon-1", "toon-big-1")] == [2, 1, 3]
+
+
 def test_rows_with_a_problem_are_passed_over():
     images, x, _ = pictures(4)
     images = images.with_columns(problem=pl.Series(["truncated", None, None, None]))
