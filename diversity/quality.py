@@ -8,7 +8,7 @@ bright are CleanVision's.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,13 +18,14 @@ from diversity.sharpness import edge_spread
 
 UInt8Array = NDArray[np.uint8]
 
-SMALL = 256  # longest side, pixels, of the picture that light, colour, background and borders are measured on
+SMALL = 256  # most pixels along the longest side of the picture that light, colour and background are measured on
 TRAINING = 512  # longest side, pixels, at which blur is judged
 
 DARK, BRIGHT = 26, 250  # luma 0..255: below and above is detail that training cannot see
 RING = 0.06  # width of the ring along the edges that is taken for background, as a share of the shorter side
 RING_DISTANCE = 12.0  # RGB, Euclidean: JPEG noise of a flat colour stays below, gradients and photos do not
-BAR_NOISE = 6.0  # grey levels: most that a letterbox bar differs from its own colour
+BAR_NOISE = 8.0  # grey levels: most that a letterbox bar differs from its own colour, but for
+BAR_STAINS = 0.03  # this share of each line (JPEG rings around the corners of a frame)
 BAR_STEP = 16.0  # grey levels: least by which most of the first line of content differs from the bar
 BAR_LEAST = 0.02  # narrower uniform margins are not letterboxes
 
@@ -34,7 +35,7 @@ FLAGS = {
     "bright": "95 % of the pixels are brighter than luma 0.95 (CleanVision 0.3)",
     "low_contrast": "luma spans less than 0.2 between its 2nd and 98th percentile",
     "small": "the shorter side is under 256 pixels (kohya's default min_bucket_reso)",
-    "flat_background": "at least 80 % of the ring along the edges is one colour",
+    "flat_background": "at least half of the ring along the edges is one colour",
     "cut_out": "at least 5 % is transparent",
     "borders": "uniform bars take at least 2 % of a side",
     "animated": "only the first of several frames is used",
@@ -56,7 +57,7 @@ class Quality:
         background_flat: Share of the ring along the edges that is within `RING_DISTANCE` of its median colour.
         alpha_share: Mean transparency, 0..1.
         border_share: Share of the picture's area in uniform bars along its edges.
-        quality: 0..1, larger is better, see `_overall`, less half of the bars' share; for choosing among copies.
+        quality: 0..1, larger is better, see `_overall`, times the share without bars; for choosing among copies.
         flags: Keys of `FLAGS`, sorted as there.
     """
 
@@ -74,7 +75,7 @@ class Quality:
 
     def columns(self) -> dict[str, object]:
         """The values by column name."""
-        return {**asdict(self), "flags": list(self.flags)}
+        return {name: getattr(self, name) for name in self.__slots__} | {"flags": list(self.flags)}
 
 
 def assess(
@@ -108,7 +109,7 @@ def assess(
         "bright": light.p5 > 0.95,
         "low_contrast": light.contrast < 0.2,
         "small": min(pixels.shape[:2]) < 256,
-        "flat_background": background >= 0.8,
+        "flat_background": background >= 0.5,
         "cut_out": alpha_share >= 0.05,
         "borders": border > 0,
         "animated": frames > 1,
@@ -123,7 +124,7 @@ def assess(
         background_flat=background,
         alpha_share=alpha_share,
         border_share=border,
-        quality=_overall(large.shape[0] * large.shape[1], spread, light, bits) * (1 - 0.5 * border),
+        quality=_overall(large.shape[0] * large.shape[1], spread, light, bits) * (1 - border),
         flags=tuple(name for name in FLAGS if flags[name]),
     )
 
@@ -202,14 +203,15 @@ def content_box(picture: UInt8Array) -> tuple[int, int, int, int]:
 def _bar(grey: UInt8Array) -> int:
     """Rows of the uniform bar at the top of `grey`; 0 where there is none, or where all is uniform."""
     colour = float(np.median(grey[0]))
-    uniform = (grey.max(axis=1) <= colour + BAR_NOISE) & (grey.min(axis=1) >= colour - BAR_NOISE)
-    if not uniform[0] or uniform.all():
+    if (np.abs(grey[0] - colour) > BAR_NOISE).mean() > BAR_STAINS:
         return 0
-    rows = int(np.argmin(uniform))
-    if rows < max(2, BAR_LEAST * len(grey)) or rows + 2 > len(grey):
+    apart = np.abs(grey.astype(np.float32) - colour)
+    uniform = (apart > BAR_NOISE).mean(axis=1) <= BAR_STAINS
+    rows = int(np.argmin(uniform))  # 0 where all is uniform
+    if rows < max(2, BAR_LEAST * len(grey)):
         return 0
-    begun = np.abs(grey[rows + 1].astype(np.float32) - colour)  # the row at the step itself mixes both
-    return rows if float((begun > BAR_STEP).mean()) >= 0.5 else 0
+    begun = (apart[rows : rows + 4] > BAR_STEP).mean(axis=1)  # the rows at the step mix both, JPEG smears them
+    return rows if float(begun.max()) >= 0.5 else 0
 
 
 def _without_bars(
