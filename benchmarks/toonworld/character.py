@@ -5,6 +5,7 @@ Body lengths are in units where an ordinary adult is about 1.7 high.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -199,7 +200,10 @@ def make_name(rng: np.random.Generator) -> str:
 def sample_character(seed: int) -> Character:
     """The character of one seed; the same seed is always the same character."""
     rng = np.random.default_rng([seed, 101])
-    pick = lambda options, p=None: str(rng.choice(list(options), p=p))  # noqa: E731
+
+    def pick(options: Iterable[str], p: Sequence[float] | None = None) -> str:
+        return str(rng.choice(list(options), p=p))
+
     kind = pick(BODIES, (0.16, 0.2, 0.24, 0.4))
     outfit, headgear = pick(OUTFITS), "none" if rng.random() < 0.45 else pick(HEADGEAR[1:])
     metal = headgear in ("helmet", "horned_helmet", "crown")

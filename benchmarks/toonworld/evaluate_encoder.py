@@ -147,7 +147,10 @@ def evaluate_kaykit(encoder: Encoder, folder: Path) -> dict[str, Any]:
 
     table = pl.read_csv(folder / "labels.csv")
     vectors = encoder.images([Image.open(folder / name) for name in table["file"]])
-    column = lambda name: table[name].to_numpy().astype(str)  # noqa: E731
+
+    def column(name: str) -> NDArray[np.str_]:
+        return table[name].to_numpy().astype(str)
+
     framing, side = np.array([KAYKIT_FRAMING[f] for f in column("framing")]), column("view")
     framing_guess, side_guess = zero_shot(encoder, vectors, FRAMINGS), zero_shot(encoder, vectors, SIDES)
     result: dict[str, Any] = {}

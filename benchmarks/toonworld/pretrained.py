@@ -1,4 +1,4 @@
-"""Start the picture tower from ImageNet MobileNetV2 weights (Apache-2.0, ../shared/data/weights); it uses no pictures."""
+"""Start the picture tower from ImageNet MobileNetV2 weights (Apache-2.0, ../shared/data/weights), not from noise."""
 
 from __future__ import annotations
 

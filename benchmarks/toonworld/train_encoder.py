@@ -15,6 +15,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -326,10 +327,10 @@ def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Set
     state.load(work / "checkpoint.pt")
     began = time.time()
     with ThreadPoolExecutor(1) as pool:
-        fetch = lambda step: pool.submit(data.batch, settings.seed, step, settings.batch, IMAGE_SIZE)  # noqa: E731
-        upcoming = fetch(state.step)
+        fetch = partial(pool.submit, data.batch, settings.seed, count=settings.batch, size=IMAGE_SIZE)
+        upcoming = fetch(step=state.step)
         for step in range(state.step, settings.steps):
-            batch, upcoming = upcoming.result(), fetch(step + 1)
+            batch, upcoming = upcoming.result(), fetch(step=step + 1)
             for group in state.optimiser.param_groups:
                 group["lr"] = group["peak"] * learning_rate(step, settings)
             prompts = axis_prompts(data.names, np.random.default_rng([settings.seed, step, 1]))
