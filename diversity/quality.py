@@ -188,16 +188,30 @@ def content_box(picture: UInt8Array) -> tuple[int, int, int, int]:
     """Top, bottom, left, right (ends excluded) of what is inside uniform bars (letterbox, pillarbox, frame).
 
     A plain background is not a bar: where a bar ends, most of the next line differs from it, while a figure in front
-    of a background begins somewhere in the line.
+    of a background begins somewhere in the line. Nor is a plain sky above a horizon: bars face one another in one
+    colour, or are black or white.
     """
     height, width = picture.shape[:2]
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-    top, bottom = _bar(grey), _bar(grey[::-1])
+    top, bottom = _bars(grey)
     inside = grey[top : height - bottom]  # a frame's sides are crossed by its top and bottom
-    left, right = (_bar(inside.T), _bar(inside.T[::-1])) if len(inside) else (0, 0)
+    left, right = _bars(inside.T) if len(inside) else (0, 0)
     if top + bottom >= height or left + right >= width:
         return 0, height, 0, width
     return top, height - bottom, left, width - right
+
+
+def _bars(grey: UInt8Array) -> tuple[int, int]:
+    """Rows of the bars at top and bottom of `grey`."""
+    first, last = float(np.median(grey[0])), float(np.median(grey[-1]))
+    top, bottom = _bar(grey), _bar(grey[::-1])
+    if top and bottom and abs(first - last) <= BAR_NOISE:
+        return top, bottom
+    return (top if _is_black_or_white(first) else 0), (bottom if _is_black_or_white(last) else 0)
+
+
+def _is_black_or_white(level: float) -> bool:
+    return level <= 2 * BAR_NOISE or level >= 255 - BAR_NOISE
 
 
 def _bar(grey: UInt8Array) -> int:

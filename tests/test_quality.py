@@ -182,7 +182,9 @@ def test_letterboxes_and_frames_are_measured_and_plain_backgrounds_are_not_bars(
         found = columns(framed, "JPEG", quality=85)
         assert found["border_share"] == pytest.approx(1 - 300 * 300 / (framed.shape[0] * framed.shape[1]), abs=0.02)
         assert "borders" in found["flags"]
-    for clean in (*SCENES, np.full((60, 60, 3), 5, np.uint8)):
+    horizon = np.full((300, 300, 3), (140, 190, 240), np.uint8)
+    horizon[180:] = 90, 160, 80
+    for clean in (*SCENES, horizon, np.full((60, 60, 3), 5, np.uint8)):
         assert columns(clean)["border_share"] == 0
     assert content_box(np.full((60, 60, 3), 5, np.uint8)) == (0, 60, 0, 60)
 
