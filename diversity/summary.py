@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
 RICHNESS = "set.effective_rank"
+NEUTRAL = ("flat_background", "cut_out")  # facts about a picture, not faults
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Summary:
 
     def _pictures(self) -> str:
         problems = f"; {_count(self.problems, 'file')} could not be used" if self.problems else ""
-        flags = ", ".join(f"{n} {flag.replace('_', ' ')}" for flag, n in self.flagged.items())
+        flags = ", ".join(f"{n} {flag.replace('_', ' ')}" for flag, n in self.flagged.items() if flag not in NEUTRAL)
         return f"{_count(self.pictures, 'picture')}{problems}." + (f" Worth a look: {flags}." if flags else "")
 
 
