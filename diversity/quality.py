@@ -225,7 +225,7 @@ def _bar(grey: UInt8Array) -> int:
     if rows < max(2, BAR_LEAST * len(grey)):
         return 0
     begun = (apart[rows : rows + 4] > BAR_STEP).mean(axis=1)  # the rows at the step mix both, JPEG smears them
-    return rows if float(begun.max()) >= 0.5 else 0
+    return rows if float(begun.max()) >= 0.75 else 0
 
 
 def _without_bars(
