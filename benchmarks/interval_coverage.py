@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=200, help="sets drawn per population and size")
     parser.add_argument("--rounds", type=int, default=100, help="draws behind an interval")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 20, 40, 126, 400])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 40, 126])
     options = parser.parse_args()
     rows = [
         row
