@@ -124,8 +124,9 @@ def distinct(_: Path) -> tuple[set[Pair], set[str]]:
 
 
 def scene(folder: Path) -> tuple[set[Pair], set[str]]:
-    """Truth of imagededup's variants: one scene by its number, flips and rotations left out."""
+    """Truth of imagededup's variants: one scene by its number, flips, rotations and unreadable files left out."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("ukbench*.*")]
+    names = [name for name in names if "corrupt" not in name and not name.endswith(".svg")]
     labels = {name: Path(name).stem.split("_")[0] for name in names}
     return truth_of(labels), {name for name in names if "flip" in name or "rotation" in name}
 

@@ -26,6 +26,7 @@ SAMPLE = 24  # pictures that copies are made of
 NEIGHBOURS = 4  # of each sampled picture, looked at for copies that are already in the set
 LEAST = 5  # pictures below which nothing is measured
 MISSED = 0.03  # share of made copies that the cosine may miss
+CANDIDATES = 256  # proposals per picture that a poor encoder may cause before its line is raised
 SHOT_RANGE = (0.88, 0.95)  # where the line for "same shot" may lie
 SPOT_RANGE = (0.45, 0.52)
 BANDWIDTH = 0.08  # of the density of log10(1 - score)
@@ -148,8 +149,7 @@ def _measured(
     line = float(np.quantile(made_cosine, MISSED))
     if same.sum() >= LEAST:  # copies that the set brought along: frames of bursts differ more than made copies
         line = min(line, float(np.quantile(pair_cosine[same], MISSED)))
-    if not same.all():
-        line = max(line, float(np.median(pair_cosine[~same])))
+    line = max(line, min(_affordable(vectors, rows), float(np.median(made_cosine))))
     line = np.floor(line * 1e4) / 1e4
     kept = [c >= line and copy.score >= same_shot for c, copy in zip(made_cosine, made, strict=True)]
     return Calibration(
@@ -162,6 +162,15 @@ def _measured(
         passed=float(np.mean(pair_cosine[~same] >= line)) if not same.all() else float("nan"),
         reason=f"Measured on {len(made)} copies made of {len(rows)} pictures of this set and {len(pairs)} pairs in it.",
     )
+
+
+def _affordable(vectors: NDArray[np.float32], rows: Sequence[int]) -> float:
+    """The cosine above which a picture has CANDIDATES others on average; -1 in a set with no more than that."""
+    if len(vectors) <= CANDIDATES + 1:
+        return -1.0
+    similarity = np.round(vectors[list(rows)].astype(np.float64) @ vectors.T.astype(np.float64), 6).ravel()
+    place = len(rows) * (CANDIDATES + 1)
+    return float(np.partition(similarity, -place)[-place])
 
 
 def _made_copies(rows: Sequence[int], comparer: Comparer, encode: Encode, seed: int) -> tuple[Float64, list[Agreement]]:

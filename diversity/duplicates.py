@@ -279,9 +279,9 @@ class _Decision:
         one, two = int(links.first[pair]), int(links.second[pair])
         agreed = self.comparer.compare(one, two, mirrored=bool(links.mirrored[pair]))
         if agreed is None:
-            near = 0 <= distance <= HASH_BITS_UNCHECKED or similarity >= max(lines.threshold, UNCHECKED)
-            near = near and not links.mirrored[pair]
-            judgement: Judgement = "copy" if near else "different"
+            sure = 0 <= distance <= HASH_BITS_UNCHECKED or similarity >= max(lines.threshold, UNCHECKED)
+            taken = (lines.same_shot == 0 or sure) and not links.mirrored[pair]
+            judgement: Judgement = "copy" if taken else "different"
         elif agreed.score >= lines.same_shot and agreed.local <= lines.same_spot:
             judgement = "copy"
         else:

@@ -184,7 +184,7 @@ class Index:
             block = queries[start : start + BLOCK]
             if self.plan.kind == "exact":
                 limits, _, found = self._searcher.range_search(block, float(threshold))
-                query = np.repeat(np.arange(len(block)), np.diff(np.asarray(limits, np.int64)))
+                query = np.repeat(np.arange(len(block)), (limits[1:] - limits[:-1]).astype(np.int64))
                 yield query + start, found.astype(np.int64)
             else:
                 yield from self._widened(block, start, threshold)
@@ -246,7 +246,7 @@ def hamming_pairs(hashes: NDArray[np.uint64], max_distance: int) -> tuple[Int64,
     parts: list[tuple[Int64, Int64, Int64]] = []
     for start in range(0, len(codes), BLOCK):
         limits, distance, found = searcher.range_search(codes[start : start + BLOCK], max_distance + 1)
-        counts: Int64 = np.diff(np.asarray(limits, np.int64))
+        counts = (limits[1:] - limits[:-1]).astype(np.int64)
         query = np.repeat(np.arange(len(counts)), counts) + start
         keep = (query < found) & (distance <= max_distance)
         parts.append((query[keep], found[keep].astype(np.int64), distance[keep].astype(np.int64)))
