@@ -1,1 +1,1 @@
-
+"""Benchmarks and the toon world; not installed."""

@@ -82,7 +82,7 @@ class SelectConfig(Section):
 
     keep: int | Literal["auto"] | None = Field(None, description="auto: the elbow; None: all distinct")
     strategy: str = Field("facility_location", description="how pictures are chosen")
-    alpha: float = Field(0.5, ge=0, le=1, description="0: equal mass per cell; 1: as found")
+    alpha: float = Field(0.5, ge=0, le=1, description="0: equal mass per neighbourhood; 1: as found")
     cap: float = Field(3.0, ge=1, description="largest weight over the median weight")
     initial: str | None = Field(None, description="name of an earlier selection that this one grows")
     seed: int = Field(0, description="of strategies that draw")

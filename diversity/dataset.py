@@ -158,7 +158,8 @@ class Dataset:
         if column.null_count():
             raise WorkspaceError("Some pictures have no embedding.", "The scan did not end.", "Run `diversity scan`.")
         vectors = column.to_numpy().astype(np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
     # stages ------------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,8 @@ class LayoutWorker:
         answer = self._child.stdout.readline().strip()
         if not answer:
             raise RuntimeError("the map's child process failed")
-        return np.load(answer)
+        points: NDArray[np.float32] = np.load(answer)
+        return points
 
 
 def lay_out(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -19,7 +19,7 @@ class Progress(Protocol):
         """Say one sentence."""
         ...
 
-    def task(self, name: str, total: int):  # noqa: ANN201
+    def task(self, name: str, total: int) -> AbstractContextManager[Advance]:
         """A context manager that yields `advance(n)`."""
         ...
 

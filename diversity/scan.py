@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from diversity.config import ScanConfig
-    from diversity.encoders import ImageEncoder
+    from diversity.encoders import TextEncoder
     from diversity.encoders.base import Float32Array, UInt8Array
     from diversity.ingest import Source
     from diversity.progress import Advance
@@ -83,7 +83,7 @@ class Scanner:
         known: Contents that already have a vector and need none.
     """
 
-    def __init__(self, config: ScanConfig, encoder: Future[ImageEncoder], known: frozenset[str]) -> None:
+    def __init__(self, config: ScanConfig, encoder: Future[TextEncoder], known: frozenset[str]) -> None:
         self._config, self._encoder = config, encoder
         self._known, self._lock, self._waiting = set(known), threading.Lock(), 0
         self._workers = config.workers or os.cpu_count() or 1

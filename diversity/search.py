@@ -12,6 +12,7 @@ from diversity.progress import Progress, Silent
 from diversity.services import Services
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from diversity.dataset import Dataset
@@ -42,19 +43,19 @@ def search(
         query = _text(encoder, text) if text is not None else _image(dataset, encoder, Path(str(image)))
     frame = dataset.usable
     vectors = dataset.vectors(frame)
-    index = Index.build(vectors, plan(*vectors.shape, dataset.config.index))
+    index = Index.build(vectors, plan(len(vectors), vectors.shape[1], dataset.config.index))
     rows, similarity = index.nearest(query, min(number, len(frame)))
-    found = frame[rows[0].tolist()].select("path")
+    found: pl.DataFrame = frame[rows[0].tolist()].select("path")
     return found.with_columns(similarity=pl.Series(similarity[0], dtype=pl.Float32))
 
 
-def _text(encoder: TextEncoder, text: str) -> NDArray:
+def _text(encoder: TextEncoder, text: str) -> NDArray[np.float32]:
     if not hasattr(encoder, "encode_texts"):
         raise EncoderError(f"{encoder.name} has no text side.", "", "Search with --image, or pick a CLIP model.")
     return encoder.encode_texts([text])
 
 
-def _image(dataset: Dataset, encoder: TextEncoder, image: Path) -> NDArray:
+def _image(dataset: Dataset, encoder: TextEncoder, image: Path) -> NDArray[np.float32]:
     from diversity.decode import BadPicture, decode
 
     try:

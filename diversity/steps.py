@@ -286,14 +286,18 @@ def _score(context: Context) -> None:
         tuple(targets.cells.get(key, "unsure") for key in keys),
     )
     wants = dict(targets.table.select("cell", "want").iter_rows())
-    common = {"centre": context.services.spec.centre(), "settings": {"encoder": dataset.encoder_id}}
-    frames = [richness.score(pictures, wants, dataset.config.richness, scope="set", **common)]
+
+    def measured(part: richness.Pictures, scope: str) -> pl.DataFrame:
+        settings: dict[str, object] = {"encoder": dataset.encoder_id}
+        centre = context.services.spec.centre()
+        return richness.score(part, wants, dataset.config.richness, scope=scope, centre=centre, settings=settings)
+
+    frames = [measured(pictures, "set")]
     if dataset.has(SELECTED):
         chosen = dict(dataset.read(SELECTED).select("key", "weight").iter_rows())
         rows = np.array([row for row, key in enumerate(keys) if key in chosen], np.int64)
         weights = np.array([chosen[keys[row]] for row in rows], np.float64)
-        part = pictures.take(rows, weights)
-        frames.append(richness.score(part, wants, dataset.config.richness, scope="selection", **common))
+        frames.append(measured(pictures.take(rows, weights), "selection"))
     dataset.write("scores", pl.concat(frames))
 
 

@@ -44,6 +44,7 @@ class OpenClipEncoder:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
         self.device = pick_device(device)
         self.name, self._batch, self._model_name = spec.name, batch, spec.model
+        self._model: Any
         self._model, transform = _load(spec, self.device, allow_download=allow_download)
         self._resize = [t for t in transform.transforms if type(t).__name__ not in ("MaybeToTensor", "Normalize")]
         normalise = next(t for t in transform.transforms if type(t).__name__ == "Normalize")

@@ -66,7 +66,8 @@ class EncoderSpec:
         file = Path(self.model.removeprefix(LOCAL)) / "centre.npy"
         if not self.model.startswith(LOCAL) or not file.is_file():
             return None
-        return np.load(file).astype(np.float64)
+        centre: NDArray[np.float64] = np.load(file).astype(np.float64)
+        return centre
 
 
 def resolve(config: EncoderConfig) -> EncoderSpec:
