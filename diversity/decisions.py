@@ -45,7 +45,9 @@ def find_picture(dataset: Dataset, text: str) -> dict[str, Any]:
     if len(found) > 1:
         several = ", ".join(found["path"].head(3))
         raise InputError(f"{len(found)} pictures are called {text}.", f"For example {several}.", "Give the whole path.")
-    near = difflib.get_close_matches(text, images["path"].to_list(), 1, 0.5)
+    names = {path.rpartition("/")[2]: path for path in images["path"]}
+    wanted = candidates[-1].rpartition("/")[2]
+    near = [names[name] for name in difflib.get_close_matches(wanted, names, 1, 0.6)]
     hint = f"Did you mean {near[0]}?" if near else "Run `diversity scan` if it is new."
     raise InputError(f"{text} is not in the set.", f"{dataset.root} was scanned without it.", hint)
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 from diversity.encoders.spec import EncoderSpec, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from diversity.dataset import Dataset
     from diversity.encoders.base import TextEncoder
     from diversity.ingest import Source
@@ -67,8 +70,17 @@ class Services:
         """The encoder, known by its id and loaded only when something else of it is asked for."""
         return _Deferred(encoder_id, self.encoder)
 
-    def layout(self) -> LayoutWorker:
-        """The map's child process, warming up from the first call on."""
+    def lay_out(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The map of float32 [n, d], unit rows: float32 [n, 2]; by the child process where that is worth its start."""
+        from diversity import layout
+
+        if len(vectors) < layout.MIN_FOR_UMAP:
+            return layout.lay_out(vectors)
+        worker = self._map_worker()
+        worker.submit(vectors)
+        return worker.result()
+
+    def _map_worker(self) -> LayoutWorker:
         if self._layout is None:
             from diversity.layout import LayoutWorker
 
@@ -78,8 +90,10 @@ class Services:
     def warm_up(self) -> None:
         """Called by a stage that found work: start what the rest of this run will need."""
         self.encoder()
-        if "map" in self._stages:
-            self.layout()
+        from diversity.layout import MIN_FOR_UMAP
+
+        if "map" in self._stages and len(self.sources()) >= MIN_FOR_UMAP:
+            self._map_worker()
 
     def _load(self) -> TextEncoder:
         from diversity.encoders import load_encoder

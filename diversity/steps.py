@@ -345,9 +345,7 @@ def _export_complete(context: Context) -> bool:
 
 def _map(context: Context) -> None:
     usable = context.dataset.usable
-    worker = context.services.layout()
-    worker.submit(context.dataset.vectors(usable))
-    points = worker.result()
+    points = context.services.lay_out(context.dataset.vectors(usable))
     frame = usable.select("key").with_columns(x=pl.Series(points[:, 0]), y=pl.Series(points[:, 1]))
     context.dataset.write("map", frame)
 

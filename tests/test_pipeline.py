@@ -91,9 +91,12 @@ def test_the_users_files_are_never_touched(pictures: Path, tmp_path: Path) -> No
     assert tree(pictures) == before
 
 
-def test_a_second_run_does_nothing_and_a_new_setting_only_what_depends_on_it(curated: Dataset, pictures: Path) -> None:
+def test_a_second_run_does_nothing_and_a_new_setting_only_what_depends_on_it(
+    curated: Dataset, pictures: Path, tmp_path: Path
+) -> None:
     assert run_stages(curated, STAGES) == []
-    other = open_at(pictures, curated.folder, select={"alpha": 0.2})
+    shutil.copytree(curated.folder, tmp_path / "w")
+    other = open_at(pictures, tmp_path / "w", select={"alpha": 0.2})
     ran = run_stages(other, STAGES)
     assert "select" in ran
     assert not {"scan", "label", "dedup", "views", "map"} & set(ran)
@@ -105,7 +108,7 @@ def test_results_do_not_depend_on_threads_names_or_folder_order(curated: Dataset
     for file in sorted((curated.root / "10_someone").iterdir()):
         stem = hashlib.sha256(file.stem.encode()).hexdigest()[:8]
         shutil.copy(file, renamed / f"{stem}{file.suffix}")
-    other = open_at(renamed, tmp_path / "w", scan={"workers": 1}).curate()
+    other = open_at(renamed, tmp_path / "w", scan={"workers": 1}).select()
 
     def chosen(dataset: Dataset) -> list[tuple[str, float]]:
         joined = dataset.read("selection/default").join(dataset.images, on="key").sort("content")
