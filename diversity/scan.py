@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from diversity.encoders.base import Float32Array, UInt8Array
     from diversity.ingest import Source
     from diversity.progress import Advance
+
+    Input = tuple[str, UInt8Array | Image]
 
 BATCH = 32  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
 UNREADABLE = "The file cannot be read"  # how the problem of a file begins that could not be opened (`measure.py`)
@@ -75,7 +78,7 @@ def source_columns(source: Source) -> dict[str, Any]:
 
 
 class Scanner:
-    """Runs the pass: decode workers in threads, the forward pass in the calling thread.
+    """Runs the pass: one thread a core takes the next piece of work, be it a picture to look at or a batch to encode.
 
     Args:
         config: Settings of the scan.
@@ -95,18 +98,26 @@ class Scanner:
             EncoderError: the encoder could not be loaded.
         """
         found = Found()
-        batch: list[tuple[str, UInt8Array | Image]] = []
-        with ThreadPoolExecutor(self._workers, "decode") as pool, _quick_switching():
+        waiting: list[Input] = []
+        encoding: deque[Future[dict[str, Float32Array]]] = deque()
+        with ThreadPoolExecutor(self._workers, "scan") as pool, _quick_switching(self._encoder):
             for seen in self._ahead(pool, sources):
                 found.rows.append(seen.row)
                 if seen.thumbnail is not None:
                     found.thumbnails[seen.row["content"]] = seen.thumbnail
                 if seen.prepared is not None:
-                    batch.append((seen.row["content"], seen.prepared))
-                if len(batch) == BATCH:
-                    self._encode(batch, found)
+                    waiting.append((seen.row["content"], seen.prepared))
+                while len(waiting) >= BATCH and self._encoder.done():
+                    encoding.append(pool.submit(self._encode, waiting[:BATCH]))
+                    del waiting[:BATCH]
+                while len(encoding) > 2 * self._workers:
+                    found.vectors.update(encoding.popleft().result())
                 advance(1)
-            self._encode(batch, found)
+            if waiting:
+                self._encoder.result()
+            encoding.extend(pool.submit(self._encode, waiting[i : i + BATCH]) for i in range(0, len(waiting), BATCH))
+            for future in encoding:
+                found.vectors.update(future.result())
         return found
 
     def _ahead(self, pool: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[Seen]:
@@ -146,16 +157,14 @@ class Scanner:
             self._waiting += size if wait else 0
         return picture if wait else self._encoder.result().prepare(picture)
 
-    def _encode(self, batch: list[tuple[str, UInt8Array | Image]], found: Found) -> None:
-        """Encode and empty `batch`, padded to the one batch size."""
-        if not batch:
-            return
+    def _encode(self, batch: list[Input]) -> dict[str, Float32Array]:
+        """Content → vector, by one forward pass padded to the one batch size."""
         encoder = self._encoder.result()
+        _one_core()
         inputs = [part if isinstance(part, np.ndarray) else encoder.prepare(part) for _, part in batch]
         padding = [inputs[0]] * (BATCH - len(inputs))
         vectors = encoder.encode_prepared(np.stack(inputs + padding))[: len(batch)]
-        found.vectors.update((content, vector) for (content, _), vector in zip(batch, vectors, strict=True))
-        batch.clear()
+        return {content: vector for (content, _), vector in zip(batch, vectors, strict=True)}
 
 
 def embeddings_frame(vectors: dict[str, Float32Array]) -> pl.DataFrame:
@@ -169,11 +178,18 @@ def embeddings_frame(vectors: dict[str, Float32Array]) -> pl.DataFrame:
 
 
 @contextmanager
-def _quick_switching() -> Iterator[None]:
-    """Let decode workers in between the byte code of a long import, which would else hold each of them 5 ms a time."""
+def _quick_switching(encoder: Future[TextEncoder]) -> Iterator[None]:
+    """While the encoder is imported, let workers in between its byte code: it else holds each of them 5 ms a time."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(before if encoder.done() else 0.0005)
     try:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+def _one_core() -> None:
+    """Run this thread's forward passes on its own core: threads inside an operation would fight with the workers."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -45,7 +45,7 @@ IMAGES: Schema = {
     "problem": pl.String,  # why the file could not be used; null: fine
 }
 
-THUMBNAILS: Schema = {"content": pl.String, "webp": pl.Binary}
+THUMBNAILS: Schema = {"content": pl.String, "jpeg": pl.Binary}
 
 NEIGHBOURS: Schema = {"key": pl.String, "other": pl.String, "similarity": pl.Float32}  # both directions
 

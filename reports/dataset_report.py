@@ -64,7 +64,7 @@ def _render(facts: Facts, originals: str, pictures_argument: str) -> str:
         cards=[_card(picture) for picture in facts.pictures],
         originals=originals,
         style=_asset("report.css"),
-        thumbs=[base64.b64encode(webp).decode("ascii") for webp in facts.thumbnails],
+        thumbs=[base64.b64encode(jpeg).decode("ascii") for jpeg in facts.thumbnails],
         scripts=scripts,
         policy=_policy(scripts),
         next_step=next_step(facts),

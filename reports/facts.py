@@ -82,9 +82,9 @@ class Facts:
 
     @cached_property
     def thumbnails(self) -> list[bytes]:
-        """WebP bytes, in the order that `Picture.thumb` counts."""
+        """JPEG bytes, in the order that `Picture.thumb` counts."""
         return (
-            self.frames["thumbnails"].filter(pl.col("content").is_in(self._contents)).sort("content")["webp"].to_list()
+            self.frames["thumbnails"].filter(pl.col("content").is_in(self._contents)).sort("content")["jpeg"].to_list()
         )
 
     @property

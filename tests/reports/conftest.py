@@ -40,7 +40,7 @@ CELLS += ["full_body/front"] * 4 + ["full_body/side"] * 2 + ["full_body/back"] +
 
 @functools.cache
 def thumbnail(seed: int, size: int = 192, noise: float = 0.0) -> bytes:
-    """A flat figure on a plain ground as WebP; noise makes the file as large as a photo's."""
+    """A flat figure on a plain ground as JPEG; noise makes the file as large as a photo's."""
     rng = random.Random(seed)
     hue = rng.random()
     colours = [
@@ -55,7 +55,7 @@ def thumbnail(seed: int, size: int = 192, noise: float = 0.0) -> bytes:
     if noise:
         picture = Image.blend(picture, Image.effect_noise(picture.size, 120).convert("RGB"), noise)
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=80)
+    picture.save(out, "JPEG", quality=82)
     return out.getvalue()
 
 
@@ -85,8 +85,8 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     cell |= {key: cell[keeper] for key, keeper in copies.items()}
     dataset.write("images", images)
     drawn = [thumbnail(i, noise=noise) for i in range(min(n - 1, 24))]
-    webp = [drawn[i % 24] for i in range(n - 1)]
-    dataset.write("thumbnails", pl.DataFrame({"content": images["content"].to_list()[:-1], "webp": webp}))
+    jpeg = [drawn[i % 24] for i in range(n - 1)]
+    dataset.write("thumbnails", pl.DataFrame({"content": images["content"].to_list()[:-1], "jpeg": jpeg}))
     dataset.write(
         "duplicates", pl.DataFrame([duplicate_row(key, copies, usable) for key in usable], schema=tables.DUPLICATES)
     )

@@ -183,12 +183,12 @@ def test_every_copy_is_shown_beside_its_keeper(report: tuple[Dataset, Path]) -> 
 
 def test_each_thumbnail_is_embedded_once(report: tuple[Dataset, Path]) -> None:
     source = report[1].read_text(encoding="utf-8")
-    assert source.count("url(data:image/webp;base64,") == len(report[0].read("thumbnails"))
+    assert source.count("url(data:image/jpeg;base64,") == len(report[0].read("thumbnails"))
 
 
 def test_a_thousand_pictures_stay_under_25_megabytes(make_workspace: Make) -> None:
     dataset = make_workspace(1000, noise=0.18)
-    mean = dataset.read("thumbnails")["webp"].bin.size().mean()
+    mean = dataset.read("thumbnails")["jpeg"].bin.size().mean()
     assert mean is not None
     assert mean > 6000
     assert dataset_report.write(dataset).stat().st_size < 25_000_000
