@@ -25,7 +25,7 @@ from diversity.scan import BATCH, Scanner
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT.parent / "shared" / "data" / "kaykit_views"
-OUT = Path(__file__).parent / "out"
+RESULTS = Path(__file__).parent / "results"
 PARTS = ("decode", "measure", "prepare", "forward")
 
 
@@ -101,7 +101,7 @@ def one_round(parts: Parts, cores: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, and keep the figures in benchmarks/out/scan.json."""
+    """Measure, print, and keep the figures in benchmarks/results/scan.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=DEFAULT)
     parser.add_argument("--model", default="toon")
@@ -120,9 +120,9 @@ def main() -> None:
     )
     print(f"  over the limit of decode + forward:  {median['over_limit']:.2f}, spread {spread['over_limit']:.2f}")
     print(f"  over the limit of all that it does:  {median['over_all_work']:.2f}, spread {spread['over_all_work']:.2f}")
-    OUT.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     result = {"pictures": n, "cores": cores, "encoder": parts.encoder.id, "median": median, "spread": spread}
-    (OUT / "scan.json").write_text(json.dumps(result, indent=1))
+    (RESULTS / "scan.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

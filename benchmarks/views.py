@@ -5,7 +5,7 @@ KayKit grid and the LPC sprites.
 
 Prints macro accuracies ("unsure" counts as wrong; side over four sides, back three-quarter as back), planted rare
 pictures in rare cells, and cells marked rare although their true distinct count is at target (true groups). Writes
-benchmarks/out/views.json. Nothing of this is used for tuning.
+benchmarks/results/views.json. Nothing of this is used for tuning.
 
     python -m benchmarks.views --calibrate DIR
 
@@ -33,7 +33,7 @@ from diversity.encoders.base import TextEncoder
 FRAMING = {"face": "headshot", "upper_body": "half_body", "full_body": "full_body", "shoes": "detail"}
 FOUR = {"back_three_quarter": "back"}
 PLANTED = ("full_body/back", "half_body/back")
-OUT = Path(__file__).parent / "out" / "views.json"
+OUT = Path(__file__).parent / "results" / "views.json"
 
 
 @dataclass(frozen=True)

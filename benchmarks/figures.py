@@ -1,0 +1,149 @@
+"""docs/figures.md from the JSON files in benchmarks/results/: ``python -m benchmarks.figures``. No number is typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+DOC = HERE.parent / "docs" / "figures.md"
+HEAD = """# Figures
+
+Measured on the development machine (2 cores, no GPU); every table is written by the command above it, and this page by
+`python -m benchmarks.figures`. The KayKit sets, photos and sprites judge; they trained and calibrated nothing that is
+judged here.
+"""
+
+
+def longtail(rows: list[dict[str, Any]]) -> str:
+    """End-to-end promises per set."""
+    lines = [
+        "## The main job on labelled sets",
+        "",
+        "`python -m benchmarks.longtail`: 126 pictures of one character each, embedded encoder, default settings, "
+        "`--keep 40`. *Rare found*: planted rare pictures (shoes, backs) in cells marked rare. *False rare*: cells "
+        "marked rare although their true distinct count reaches the target.",
+        "",
+        "| set | captions | pairs F1 | precision | recall | orphans | rare found | rare kept | false rare |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| {r['set']} | {'yes' if r['captions'] else 'ignored'} | {r['f1']:.3f} | {r['precision']:.3f} "
+            f"| {r['recall']:.3f} | {r['orphans']} | {r['in_rare_cells']}/{r['planted']} | {r['kept']}/{r['planted']} "
+            f"| {r['false_rare']} |"
+        )
+    return "\n".join(lines)
+
+
+def duplicates(result: dict[str, Any]) -> str:
+    """Pairs of copies per set."""
+    lines = [
+        "## Copies",
+        "",
+        "`python -m benchmarks.duplicates`: pairs in one group against labels; *wrong* lists pairs that are none.",
+        "",
+        "| set | pictures | F1 | precision | recall | wrong pairs | orphans |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in result["sets"]:
+        scores = [f"{r[k]:.3f}" if r["pairs"] or k == "precision" else "–" for k in ("f1", "precision", "recall")]
+        lines.append(f"| {r['set']} | {r['n']} | {' | '.join(scores)} | {len(r['wrong'])} | {r['orphans']} |")
+    return "\n".join(lines)
+
+
+def views(result: dict[str, Any]) -> str:
+    """Labels per set and amount of captions."""
+    lines = [
+        "## Views",
+        "",
+        '`python -m benchmarks.views`: macro accuracy, "unsure" counts as wrong; side over four sides.',
+        "",
+        "| set | captions | framing | side | unsure | accuracy where sure |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in result["sets"]:
+        numbers = (r["framing"], r["side"], r["unsure"], r["accuracy_of_sure"])
+        shown = " | ".join("–" if n is None or n != n else f"{n:.2f}" for n in numbers)
+        lines.append(f"| {r['name']} | {r['captions']} | {shown} |")
+    return "\n".join(lines)
+
+
+def curate(result: dict[str, Any]) -> str:
+    """What a newcomer waits for."""
+    names = {"cold": "`curate`, nothing there yet", "unchanged": "`curate`, nothing changed", "help": "`--help`"}
+    lines = [
+        "## Waiting",
+        "",
+        f"`python -m benchmarks.curate`: {result['set']}, {result['cores']} cores, fresh processes, median (range).",
+        "",
+        "| command | seconds |",
+        "|---|---|",
+    ]
+    for key, name in names.items():
+        t = result[key]
+        lines.append(f"| {name} | {t['median']:.2f} ({t['low']:.2f}–{t['high']:.2f}, n={t['n']}) |")
+    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result["stages"].items())
+    return "\n".join([*lines, "", f"Seconds by stage of a cold run: {stages}."])
+
+
+def scan(result: dict[str, Any]) -> str:
+    """The pass against its limit."""
+    n, m, s = result["pictures"], result["median"], result["spread"]
+    parts = ", ".join(f"{p} {1000 * m[p] / n:.2f}" for p in ("decode", "measure", "prepare", "forward"))
+    return "\n".join(
+        [
+            "## The scan against the machine",
+            "",
+            f"`python -m benchmarks.scan`: {n} pictures, {result['cores']} cores, `{result['encoder']}`. "
+            f"Core-milliseconds a picture: {parts} (*measure* holds its own decode). The pass reaches {n / m['pass_wall']:.0f} pictures/s: "
+            f"{m['over_limit']:.2f} (spread {s['over_limit']:.2f}) of the limit of decode and forward pass alone, "
+            f"{m['over_all_work']:.2f} (spread {s['over_all_work']:.2f}) of the limit of all that it does.",
+        ]
+    )
+
+
+def intervals(result: dict[str, Any]) -> str:
+    """Real coverage of the intervals."""
+    lines = [
+        "## Intervals",
+        "",
+        f"`python -m benchmarks.interval_coverage`: share of {result['sets']} simulated sets whose interval holds the "
+        f"truth (nominal {result['nominal']}).",
+        "",
+        "| population | groups | method | measure | coverage |",
+        "|---|---|---|---|---|",
+    ]
+    for r in result["rows"]:
+        if r["measure"] in ("vendi_1", "effective_rank"):
+            names = f"{r['population']} | {r['groups']} | {r['method']} | {r['measure']}"
+            lines.append(f"| {names} | {r['coverage']:.2f} |")
+    return "\n".join(lines)
+
+
+SECTIONS: dict[str, Callable[[Any], str]] = {
+    "longtail": longtail,
+    "duplicates-toon": duplicates,
+    "views": views,
+    "curate": curate,
+    "scan": scan,
+    "interval_coverage": intervals,
+}
+
+
+def main() -> None:
+    """Write the page from what is there."""
+    parts = [HEAD.rstrip()]
+    for name, write in SECTIONS.items():
+        file = RESULTS / f"{name}.json"
+        if file.is_file():
+            parts.append(write(json.loads(file.read_text(encoding="utf-8"))))
+    DOC.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"{DOC.name}: {len(parts) - 1} of {len(SECTIONS)} sections")
+
+
+if __name__ == "__main__":
+    main()
