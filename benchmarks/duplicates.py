@@ -142,11 +142,11 @@ SETS: tuple[tuple[str, str, Callable[[Path], tuple[set[Pair], set[str]]]], ...] 
 )
 
 
-def measure(encoder: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """One row for every set that is there."""
+def measure(encoder: Any, only: str) -> list[dict[str, Any]]:  # noqa: ANN401
+    """One row for every set that is there and whose name contains `only`."""
     rows = []
     for name, pattern, truth in SETS:
-        for folder in sorted(SHARED.glob(pattern)):
+        for folder in sorted(SHARED.glob(pattern)) if only in name else ():
             groups, images, seconds = groups_of(folder, encoder)
             row = {"set": f"{name}: {folder.name}", "n": len(images), **scored(groups, images, *truth(folder))}
             counts = groups.frame["kind"].value_counts()
@@ -172,7 +172,8 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", default="auto", help="layout, or a model as in diversity.toml")
-    name = parser.parse_args().encoder
+    parser.add_argument("--only", default="", help="part of the name of the sets to measure")
+    name, only = parser.parse_args().encoder, parser.parse_args().only
     if name == "layout":
         encoder: Any = Layout()
     else:
@@ -180,8 +181,8 @@ def main() -> None:
 
         encoder = load_encoder(EncoderConfig(model=name))
     print(f"encoder: {encoder.name}\n{HEAD}")
-    rows = measure(encoder)
-    out = ROOT / "benchmarks" / "out" / f"duplicates-{name}.json"
+    rows = measure(encoder, only)
+    out = ROOT / "benchmarks" / "out" / f"duplicates-{name}{only and '-' + only}.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"encoder": encoder.id, "sets": rows}, indent=1))
 

@@ -99,7 +99,8 @@ def scan(result: dict[str, Any]) -> str:
             "## The scan against the machine",
             "",
             f"`python -m benchmarks.scan`: {n} pictures, {result['cores']} cores, `{result['encoder']}`. "
-            f"Core-milliseconds a picture: {parts} (*measure* holds its own decode). The pass reaches {n / m['pass_wall']:.0f} pictures/s: "
+            f"Core-milliseconds a picture: {parts} (*measure* holds its own decode). "
+            f"The pass reaches {n / m['pass_wall']:.0f} pictures/s: "
             f"{m['over_limit']:.2f} (spread {s['over_limit']:.2f}) of the limit of decode and forward pass alone, "
             f"{m['over_all_work']:.2f} (spread {s['over_all_work']:.2f}) of the limit of all that it does.",
         ]

@@ -22,7 +22,7 @@ from diversity.alignment import Agreement, Comparer, agreement, shot
 Encode = Callable[[list[Image.Image]], NDArray[np.float32]]
 Float64 = NDArray[np.float64]
 
-SAMPLE = 24  # pictures that copies are made of
+SAMPLE = 16  # pictures that copies are made of
 NEIGHBOURS = 4  # of each sampled picture, looked at for copies that are already in the set
 LEAST = 5  # pictures below which nothing is measured
 MISSED = 0.03  # share of made copies that the cosine may miss
@@ -138,7 +138,7 @@ def _sample(n: int, comparer: Comparer, seed: int) -> list[int]:
 def _measured(
     vectors: NDArray[np.float32], rows: Sequence[int], comparer: Comparer, encode: Encode, seed: int
 ) -> Calibration:
-    made_cosine, made = _made_copies(rows, comparer, encode, seed)
+    made_cosine, made = _made_copies(vectors, rows, comparer, encode, seed)
     pair_cosine, pairs = _neighbouring_pairs(vectors, rows, comparer)
     scores = np.array([pair.score for pair in pairs])
     recognisable = float(np.quantile([copy.score for copy in made], MISSED))
@@ -173,17 +173,18 @@ def _affordable(vectors: NDArray[np.float32], rows: Sequence[int]) -> float:
     return float(np.partition(similarity, -place)[-place])
 
 
-def _made_copies(rows: Sequence[int], comparer: Comparer, encode: Encode, seed: int) -> tuple[Float64, list[Agreement]]:
+def _made_copies(
+    vectors: NDArray[np.float32], rows: Sequence[int], comparer: Comparer, encode: Encode, seed: int
+) -> tuple[Float64, list[Agreement]]:
     """Cosine and agreement of every made copy with its original."""
     rng = np.random.default_rng(seed)
     originals = [picture for row in rows if (picture := comparer.picture(row)) is not None]
     copies = [degrade(picture, rng) for picture in originals]
-    each = len(copies[0])
-    encoded = encode([*originals, *(copy for group in copies for copy in group)]).astype(np.float64)
-    base = np.repeat(encoded[: len(originals)], each, axis=0)
-    cosine = np.einsum("nd,nd->n", base, encoded[len(originals) :])
+    encoded = encode([copy for group in copies for copy in group]).astype(np.float64)
+    base = np.repeat(vectors[list(rows)].astype(np.float64), len(copies[0]), axis=0)
     shots = [shot(picture) for picture in originals]
-    return cosine, [agreement(a, shot(copy)) for a, group in zip(shots, copies, strict=True) for copy in group]
+    agreed = [agreement(a, shot(copy)) for a, group in zip(shots, copies, strict=True) for copy in group]
+    return np.einsum("nd,nd->n", base, encoded), agreed
 
 
 def _neighbouring_pairs(
