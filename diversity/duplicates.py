@@ -25,7 +25,7 @@ from diversity.calibration import Calibration, Encode, calibrate
 from diversity.config import DuplicatesConfig, IndexConfig
 from diversity.errors import InputError
 from diversity.index import Index, cosine, hamming_pairs, plan
-from diversity.keepers import Judgement, Links, greedy
+from diversity.keepers import Judgement, Links, by_picture, greedy
 from diversity.verdicts import Writer, with_counts
 
 Views = Mapping[str, tuple[str | None, str | None]]
@@ -34,6 +34,7 @@ HASH_BITS = 8  # default Hamming distance where the pictures are compared afterw
 HASH_BITS_UNCHECKED = 4  # where they cannot be
 UNCHECKED = 0.97  # cosine from which pictures that cannot be compared count as copies
 VARIANT = 0.75  # agreement score from which two pictures are the same scene
+BRIDGES = 8  # pictures in between that are tried when two frames of a movement differ
 MOMENT = 0.5  # seconds of one video that count as one moment
 SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
 PRIORITY = "kept by hand, quality, resolution, caption, content, key"
@@ -256,7 +257,7 @@ class _Decision:
             best.setdefault(number[row["content"]], row)
         order = np.array(list(best), np.int64)
         fixed = np.array([best[i]["_pinned"] for i in range(len(best))], bool)
-        kept = greedy(self.links, order, fixed, lambda pair: self._judge(pair, best, calibration))
+        kept = greedy(self.links, order, fixed, _Judge(self, best, calibration))
         writer = Writer(self.links, kept, best, calibration, self.bits)
         rows = [writer.row(row, number[row["content"]]) for row in ranked]
         return tables.conform(with_counts(rows, ranked), tables.DUPLICATES)
@@ -271,24 +272,51 @@ class _Decision:
         back = pl.DataFrame({"key": two, "other": one, "similarity": similarity})
         return tables.conform(pl.concat([there, back]).sort("key", "other"), tables.NEIGHBOURS)
 
-    def _judge(self, pair: int, best: Mapping[int, dict[str, Any]], lines: Calibration) -> Judgement:
-        links = self.links
+
+class _Judge:
+    """Says of a pair whether it is a copy, a variant or neither, at the lines of one calibration."""
+
+    def __init__(self, decision: _Decision, best: Mapping[int, dict[str, Any]], lines: Calibration) -> None:
+        self._links, self._comparer, self._views = decision.links, decision.comparer, decision.views
+        self._best, self._lines = best, lines
+        self._starts, self._pairs = by_picture(decision.links)
+
+    def __call__(self, pair: int) -> Judgement:
+        one, two = int(self._links.first[pair]), int(self._links.second[pair])
+        judgement = self._pictures(pair)
+        if judgement == "variant" and self._bridged(one, two):
+            judgement = "copy"
+        if judgement == "copy" and not _adjoining(self._best[one], self._best[two], self._views):
+            return "variant"
+        return judgement
+
+    def _pictures(self, pair: int) -> Judgement:
+        """By what the two pictures show."""
+        links, lines, mirrored = self._links, self._lines, bool(self._links.mirrored[pair])
         distance, similarity = int(links.distance[pair]), float(links.cosine[pair])
         if distance < 0 and similarity < lines.threshold:
             return "different"
-        one, two = int(links.first[pair]), int(links.second[pair])
-        agreed = self.comparer.compare(one, two, mirrored=bool(links.mirrored[pair]))
+        agreed = self._comparer.compare(int(links.first[pair]), int(links.second[pair]), mirrored=mirrored)
         if agreed is None:
             sure = 0 <= distance <= HASH_BITS_UNCHECKED or similarity >= max(lines.threshold, UNCHECKED)
-            taken = (lines.same_shot == 0 or sure) and not links.mirrored[pair]
-            judgement: Judgement = "copy" if taken else "different"
-        elif agreed.score >= lines.same_shot and agreed.local <= lines.same_spot:
-            judgement = "copy"
-        else:
-            judgement = "variant" if agreed.score >= VARIANT and not links.mirrored[pair] else "different"
-        if judgement == "copy" and not _adjoining(best[one], best[two], self.views):
-            return "variant"
-        return judgement
+            return "copy" if (lines.same_shot == 0 or sure) and not mirrored else "different"
+        if agreed.score >= lines.same_shot and agreed.local <= lines.same_spot:
+            return "copy"
+        return "variant" if agreed.score >= VARIANT and not mirrored else "different"
+
+    def _bridged(self, one: int, two: int) -> bool:
+        """Whether a third picture is a copy of both: then all three are frames of one movement."""
+        ways = [self._around(one), self._around(two)]
+        shared = sorted(ways[0].keys() & ways[1].keys(), key=lambda m: (-min(ways[0][m][0], ways[1][m][0]), m))
+        return any(all(self._pictures(way[m][1]) == "copy" for way in ways) for m in shared[:BRIDGES])
+
+    def _around(self, picture: int) -> dict[int, tuple[float, int]]:
+        """Neighbours of a picture with their cosine and pair."""
+        links = self._links
+        mine = self._pairs[self._starts[picture] : self._starts[picture + 1]]
+        mine = mine[~links.mirrored[mine]]
+        others = links.first[mine] + links.second[mine] - picture
+        return {int(m): (float(links.cosine[pair]), int(pair)) for m, pair in zip(others, mine, strict=True)}
 
 
 def _adjoining(one: Mapping[str, Any], two: Mapping[str, Any], views: Views) -> bool:

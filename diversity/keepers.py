@@ -65,7 +65,7 @@ def greedy(links: Links, order: Int64, fixed: NDArray[np.bool_], judge: Callable
     """
     keeper, link = np.arange(links.n), np.full(links.n, -1, np.int64)
     stays = np.zeros(links.n, bool)
-    starts, pairs = _by_picture(links)
+    starts, pairs = by_picture(links)
     for picture in order:
         mine = pairs[starts[picture] : starts[picture + 1]]
         other = links.first[mine] + links.second[mine] - picture
@@ -82,7 +82,7 @@ def greedy(links: Links, order: Int64, fixed: NDArray[np.bool_], judge: Callable
     return Kept(keeper, link)
 
 
-def _by_picture(links: Links) -> tuple[Int64, Int64]:
+def by_picture(links: Links) -> tuple[Int64, Int64]:
     """For every picture its pairs: (starts int64 [n + 1], pairs int64 [2 m])."""
     ends = np.concatenate([links.first, links.second])
     pairs = np.tile(np.arange(len(links.first)), 2)

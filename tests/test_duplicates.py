@@ -197,6 +197,15 @@ def test_a_burst_is_one_picture_and_another_expression_stays_as_a_variant():
     assert_no_orphans(groups)
 
 
+@pytest.mark.parametrize(("between", "kind"), [((6,), "copy"), ((), "variant")])
+def test_frames_of_one_movement_are_copies_by_way_of_a_frame_between_them(between, kind):
+    pictures = {f"k{i}": scene(i) for i in range(8)} | {f"f{s}": scene(0, shift=s) for s in (*between, 12)}
+    images, vectors, evidence = images_of(pictures, quality={"k0": 0.9})
+    groups = find(images, vectors, evidence, DuplicatesConfig(threshold=0.5))
+    assert groups.explain("f12").kind == kind
+    assert_no_orphans(groups)
+
+
 def test_flips_are_copies_only_on_request():
     pictures = {f"k{i}": scene(i) for i in range(8)} | {"flip": scene(2).transpose(Image.Transpose.FLIP_LEFT_RIGHT)}
     images, vectors, evidence = images_of(pictures, quality={"k2": 0.9})
