@@ -91,9 +91,9 @@ def scored(groups: DuplicateGroups, images: pl.DataFrame, truth: set[Pair], igno
     truth = {pair for pair in truth if not set(pair) & ignored}
     right = len(predicted & truth)
     return {
-        "precision": right / max(len(predicted), 1),
-        "recall": right / max(len(truth), 1),
-        "f1": 2 * right / max(len(predicted) + len(truth), 1),
+        "precision": right / len(predicted) if predicted else None,
+        "recall": right / len(truth) if truth else None,
+        "f1": 2 * right / (len(predicted) + len(truth)) if truth else None,
         "wrong": sorted(predicted - truth)[:10],
     }
 
@@ -154,7 +154,7 @@ def measure(encoder: Any, only: str) -> list[dict[str, Any]]:  # noqa: ANN401
             row |= {"pairs": len(pairs_of(groups, images)), "orphans": orphans(groups), "seconds": seconds}
             row |= {kind: kinds.get(kind, 0) for kind in ("copy", "variant")} | groups.note()
             rows.append(row)
-            print(LINE.format(**{k: "-" if v is None else v for k, v in row.items()}), flush=True)
+            print(LINE.format(**{k: float("nan") if v is None else v for k, v in row.items()}), flush=True)
     return rows
 
 

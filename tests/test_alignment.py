@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from scenes import scene, with_another_expression
 
 from diversity.alignment import Comparer, agreement, shot
 from diversity.calibration import PRIOR, degrade
-from tests.scenes import scene, with_another_expression
 
 
 def test_made_copies_are_the_same_shot():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scenes import encode, scene
 
 from diversity.alignment import Comparer
 from diversity.calibration import LEAST, PRIOR, PRIOR_UNCHECKED, Calibration, calibrate, valley
-from tests.scenes import encode, scene
 
 
 def calibrated(pictures: list, **options: object) -> Calibration:

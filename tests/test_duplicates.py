@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scenes import encode, frame, images_of, scene, with_another_expression
 
 from diversity import tables
 from diversity.config import DuplicatesConfig
 from diversity.duplicates import DuplicateGroups, Evidence, find
 from diversity.errors import InputError
 from diversity.keepers import Links, greedy
-from tests.scenes import encode, frame, images_of, scene, with_another_expression
 
 DEFAULT = DuplicatesConfig()
 

@@ -6,9 +6,10 @@ Not for choosing one: that is `spec.py`.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +41,7 @@ class OpenClipEncoder:
         Raises:
             EncoderError: the weights are not at hand, do not fit the model, or the device is not there.
         """
-        if not allow_download:
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        self._allow_download = allow_download
         self.device = pick_device(device)
         self.name, self._batch, self._model_name = spec.name, batch, spec.model
         self._model: Any
@@ -90,7 +90,8 @@ class OpenClipEncoder:
         import torch
 
         if self._tokenizer is None:
-            self._tokenizer = open_clip.get_tokenizer(self._model_name)
+            with _network(self._allow_download):
+                self._tokenizer = open_clip.get_tokenizer(self._model_name)
         parts = []
         with torch.inference_mode():
             for start in range(0, len(texts), 256):
@@ -119,6 +120,7 @@ def pick_device(wanted: str) -> str:
 def _load(spec: EncoderSpec, device: str, *, allow_download: bool) -> tuple[torch.nn.Module, Any]:
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
+    from safetensors import SafetensorError
 
     if not spec.model.startswith(LOCAL):
         if spec.model not in open_clip.list_models():
@@ -136,14 +138,29 @@ def _load(spec: EncoderSpec, device: str, *, allow_download: bool) -> tuple[torc
                     "Nothing is fetched unasked.",
                     "Add --allow-download.",
                 )
+    broken = (OSError, RuntimeError, ValueError, KeyError, EOFError, SafetensorError, UnpicklingError)
     try:
-        model, _, transform = open_clip.create_model_and_transforms(spec.model, spec.pretrained, device=device)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        with _network(allow_download):
+            model, _, transform = open_clip.create_model_and_transforms(spec.model, spec.pretrained, device=device)
+    except broken as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = "Check the folder or file." if allow_download or spec.weights else "Add --allow-download to fetch them."
         raise EncoderError(f"The encoder {spec.name} could not be loaded.", f"{reason}.", hint) from None
     model.eval()
     return model, transform
+
+
+@contextmanager
+def _network(allowed: bool) -> Iterator[None]:
+    """Keep Hugging Face's library off the network unless `allowed`, whenever it was imported."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not allowed
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _numpy(vectors: torch.Tensor) -> Float32Array:
