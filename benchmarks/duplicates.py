@@ -1,6 +1,6 @@
 """How well copies are found with default settings: `python -m benchmarks.duplicates [--encoder auto|layout|...]`.
 
-Prints one table and writes benchmarks/out/duplicates-<encoder>.json. Reads ../shared/data; what is absent is skipped.
+Prints one table and writes benchmarks/results/duplicates-<encoder>.json. Reads ../shared/data; what is absent is skipped.
 Labels are read for scoring only. `layout` is an encoder without weights, to see what the rest does with a poor one.
 """
 
@@ -182,7 +182,7 @@ def main() -> None:
         encoder = load_encoder(EncoderConfig(model=name))
     print(f"encoder: {encoder.name}\n{HEAD}")
     rows = measure(encoder, only)
-    out = ROOT / "benchmarks" / "out" / f"duplicates-{name}{only and '-' + only}.json"
+    out = ROOT / "benchmarks" / "results" / f"duplicates-{name}{only and '-' + only}.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"encoder": encoder.id, "sets": rows}, indent=1))
 

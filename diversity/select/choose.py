@@ -157,7 +157,8 @@ def _reasons(pool: Pool, order: IntArray, name: str) -> tuple[str, ...]:
         if pool.pinned[i]:
             return "pinned by hand"
         if pool.protected[i]:
-            return f"rare view: {have[cell]} of {pool.targets.get(cell, have[cell])} {cell}"
+            wanted, view = pool.targets.get(cell, have[cell]), cell.replace("_", " ").replace("/", ", ")
+            return f"rare view ({view}): {have[cell]}, want {wanted}"
         if len(order) == len(pool):
             return "distinct, and nothing has to go"
         if name != "facility_location":
