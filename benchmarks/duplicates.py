@@ -1,6 +1,7 @@
 """How well copies are found with default settings: `python -m benchmarks.duplicates [--encoder auto|layout|...]`.
 
-Prints one table and writes benchmarks/results/duplicates-<encoder>.json. Reads ../shared/data; what is absent is skipped.
+Prints one table and writes benchmarks/results/duplicates-<encoder>.json. Reads ../shared/data; what is absent is
+skipped.
 Labels are read for scoring only. `layout` is an encoder without weights, to see what the rest does with a poor one.
 """
 

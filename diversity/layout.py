@@ -5,6 +5,7 @@ Not for decisions: nothing clusters or selects on the map. Run as `python -m div
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,9 @@ def _principal(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _serve() -> None:
-    """Warm up on noise, then answer one request."""
+    """Warm up on noise, then answer one request; politely, since the parent's work is what a person waits for."""
+    if hasattr(os, "nice"):
+        os.nice(10)
     rng = np.random.default_rng(SEED)
     noise = rng.normal(size=(64, 16)).astype(np.float32)
     lay_out(noise / np.linalg.norm(noise, axis=1, keepdims=True))

@@ -100,7 +100,7 @@ class Scanner:
         found = Found()
         waiting: list[Input] = []
         encoding: deque[Future[dict[str, Float32Array]]] = deque()
-        with ThreadPoolExecutor(self._workers, "scan") as pool, _quick_switching(self._encoder):
+        with ThreadPoolExecutor(self._workers, "scan") as pool, _quick_switching():
             for seen in self._ahead(pool, sources):
                 found.rows.append(seen.row)
                 if seen.thumbnail is not None:
@@ -178,10 +178,10 @@ def embeddings_frame(vectors: dict[str, Float32Array]) -> pl.DataFrame:
 
 
 @contextmanager
-def _quick_switching(encoder: Future[TextEncoder]) -> Iterator[None]:
-    """While the encoder is imported, let workers in between its byte code: it else holds each of them 5 ms a time."""
+def _quick_switching() -> Iterator[None]:
+    """Pass Python's lock on after 2 ms rather than 5: workers need it briefly and often, an import in between long."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(before if encoder.done() else 0.0005)
+    sys.setswitchinterval(0.002)
     try:
         yield
     finally:

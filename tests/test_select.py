@@ -228,7 +228,7 @@ def test_every_kept_picture_says_why():
     )
     chosen = choose(pool, SelectConfig(keep=6))
     reasons = dict(zip(chosen.order.tolist(), chosen.reason, strict=True))
-    assert reasons[0] == reasons[1] == "rare view: 2 of 5 full_body/back"
+    assert reasons[0] == reasons[1] == "rare view (full body, back): 2, want 5"
     assert (reasons[5], reasons[8]) == ("pinned by hand", "kept from the earlier selection")
     assert all(reason.startswith("adds most coverage") for reason in chosen.reason[4:])
 
