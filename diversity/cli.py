@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 from diversity import __version__
@@ -34,6 +35,9 @@ BUILT_IN = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 fine, 1 a check failed, 2 a user's error."""
+    for stream in (sys.stdout, sys.stderr):  # names that a console cannot show are escaped, not fatal
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(overview())
@@ -49,9 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("diversity: interrupted; what was finished is kept, run the same command to go on.\n")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
 
 
 def overview() -> str:

@@ -121,10 +121,17 @@ class Config(Section):
         if file is not None:
             try:
                 values = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+            except OSError as error:
+                raise ConfigError(f"{file} cannot be read.", f"{error.strerror or error}.", "Check --config.") from None
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{file} is not valid TOML.", f"{error}.", "Mend the file or remove it.") from None
+            views = values.get("views")
+            for key in ("taxonomy", "labels"):  # paths in a file are relative to it
+                if isinstance(views, dict) and isinstance(views.get(key), str):
+                    views[key] = file.parent / str(views[key])
         for section, settings in (overrides or {}).items():
-            values.setdefault(section, {}).update(settings)
+            if isinstance(values.setdefault(section, {}), dict):
+                values[section].update(settings)
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -5,6 +5,7 @@ Not for what a stage does: that is `stages.py` and the rooms it calls.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -78,7 +79,7 @@ class Dataset:
         folder = Path(workspace_folder).expanduser().resolve() if workspace_folder else workspace.default_location(root)
         file = config or next((p for p in (root / FILE_NAME, folder / FILE_NAME) if p.is_file()), None)
         dataset = cls(root, folder, Config.load(file, overrides))
-        workspace.prepare(folder, root)
+        workspace.check(folder)
         return dataset
 
     # tables ------------------------------------------------------------------------------------------------------
@@ -121,13 +122,13 @@ class Dataset:
         schema = tables.SELECTION if base == "selection" else SCHEMAS.get(base)
         if schema is not None:
             frame = tables.conform(frame, schema)
-        with workspace.atomic(self.path(table)) as temporary:
-            frame.write_parquet(temporary)
+        buffer = BytesIO()
+        frame.write_parquet(buffer)
+        workspace.write_bytes(self.path(table), buffer.getvalue())
         if base in MIRRORED:
             named = frame.join(self.read("images").select("key", "path"), on="key", how="left")
             named = named.select("path", pl.exclude("path"))
-            with workspace.atomic(self.folder / f"{table}.csv") as temporary:
-                named.write_csv(temporary)
+            workspace.write_bytes(self.folder / f"{table}.csv", named.write_csv().encode("utf-8"))
 
     @property
     def images(self) -> pl.DataFrame:

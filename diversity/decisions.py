@@ -5,6 +5,7 @@ Not for acting on it: duplicates, selection and views do.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,24 +30,23 @@ def find_picture(dataset: Dataset, text: str) -> dict[str, Any]:
         InputError: no picture, or more than one, is called so.
     """
     images = dataset.images
-    on_disk = Path(text).expanduser()
-    candidates = [text.replace("\\", "/")]
-    if on_disk.is_absolute() or on_disk.exists():
-        resolved = on_disk.resolve()
+    candidates = [text, text.replace("\\", "/")]
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # names too long, homes unknown: no path on disk
+        resolved = Path(text).expanduser().resolve() if text.startswith("~/") else Path(text).resolve()
         if resolved.is_relative_to(dataset.root):
-            candidates.insert(0, resolved.relative_to(dataset.root).as_posix())
+            candidates.append(resolved.relative_to(dataset.root).as_posix())
     for path in candidates:
         found = images.filter(pl.col("path") == path)
         if len(found):
             return found.row(0, named=True)
-    found = images.filter(pl.col("path").str.split("/").list.last() == candidates[-1])
+    found = images.filter(pl.col("path").str.split("/").list.last() == candidates[1])
     if len(found) == 1:
         return found.row(0, named=True)
     if len(found) > 1:
         several = ", ".join(found["path"].head(3))
         raise InputError(f"{len(found)} pictures are called {text}.", f"For example {several}.", "Give the whole path.")
     names = {path.rpartition("/")[2]: path for path in images["path"]}
-    wanted = candidates[-1].rpartition("/")[2]
+    wanted = candidates[1].rpartition("/")[2]
     near = [names[name] for name in difflib.get_close_matches(wanted, names, 1, 0.6)]
     hint = f"Did you mean {near[0]}?" if near else "Run `diversity scan` if it is new."
     raise InputError(f"{text} is not in the set.", f"{dataset.root} was scanned without it.", hint)
@@ -67,12 +67,13 @@ def add(dataset: Dataset, what: str, files: Sequence[str], *, value: str = "", u
         WorkspaceError: the workspace is in use.
     """
     rows = [find_picture(dataset, file) for file in files]
+    shared = set(dataset.images.filter(pl.col("content").is_duplicated())["content"].drop_nulls())
     now = datetime.now(UTC).isoformat(timespec="seconds")
     new = pl.DataFrame(
         [
             {
                 "key": row["key"],
-                "content": row["content"],
+                "content": None if row["content"] in shared else row["content"],  # else it would jump to the other
                 "path": row["path"],
                 "what": what,
                 "value": UNDO if undo else value,
@@ -104,5 +105,8 @@ def standing(dataset: Dataset, *whats: str) -> dict[str, str]:
     for row in load(dataset).iter_rows(named=True):
         key = row["key"] if row["key"] in keys else by_content.get(row["content"])
         if key is not None and row["what"] in whats:
-            latest[key] = None if row["value"] == UNDO else row["what"]
+            if row["value"] != UNDO:
+                latest[key] = row["what"]
+            elif latest.get(key) == row["what"]:
+                latest[key] = None
     return {key: what for key, what in latest.items() if what is not None}

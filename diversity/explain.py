@@ -71,8 +71,11 @@ def explain(dataset: Dataset, file: str) -> Explanation:
     copies: list[str] = []
     if duplicate:
         frame = dataset.read("duplicates")
-        copies = [paths[k] for k in frame.filter((pl.col("keeper") == row["key"]) & (pl.col("kind") == "copy"))["key"]]
-        duplicate["keeper_path"] = paths[duplicate["keeper"]]
+        copies = [
+            paths.get(k, "a file that is gone")
+            for k in frame.filter((pl.col("keeper") == row["key"]) & (pl.col("kind") == "copy"))["key"]
+        ]
+        duplicate["keeper_path"] = paths.get(duplicate["keeper"])
     status, why, weight = _fate(dataset, row, paths)
     by_hand = standing(dataset, "pin", "drop").get(row["key"])
     if by_hand:

@@ -31,7 +31,7 @@ class LayoutWorker:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="diversity-map-")
         self._child = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "diversity.layout"],
+            [sys.executable, "-P", "-W", "ignore", "-m", "diversity.layout"],  # -P: no module of the user's folder
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

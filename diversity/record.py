@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diversity import workspace
 from diversity.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from diversity.config import Config
 
 FILE = "curation.json"
 
@@ -49,3 +52,11 @@ def digest(value: object) -> str:
     """16 hex digits over `value` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def with_last_selection(folder: Path, config: Config) -> Config:
+    """`config` with the selection's settings of the last run: exporting or reporting must not choose anew."""
+    from diversity.config import SelectConfig
+
+    last = load(folder)["stages"].get("select", {}).get("settings", {}).get("select")
+    return config if last is None else config.model_copy(update={"select": SelectConfig(**last)})

@@ -37,6 +37,8 @@ def search(
 
     if (text is None) == (image is None):
         raise InputError("Search needs one query.", "", 'Give either "some words" or --image FILE.')
+    if number < 1:
+        raise InputError("At least one picture must be asked for.", f"--number is {number}.")
     dataset.run("scan", progress=progress or Silent())
     with Services(dataset) as services:
         encoder = services.encoder().result()

@@ -76,9 +76,12 @@ class Services:
 
         if len(vectors) < layout.MIN_FOR_UMAP:
             return layout.lay_out(vectors)
-        worker = self._map_worker()
-        worker.submit(vectors)
-        return worker.result()
+        try:
+            worker = self._map_worker()
+            worker.submit(vectors)
+            return worker.result()
+        except (OSError, RuntimeError):  # the child was killed or could not start: the same map, only slower
+            return layout.lay_out(vectors)
 
     def _map_worker(self) -> LayoutWorker:
         if self._layout is None:

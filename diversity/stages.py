@@ -32,12 +32,14 @@ class Context:
         dataset: The pictures and their tables.
         services: Encoder and map worker, shared by the stages of one run and started only where needed.
         progress: Where to say what is done.
+        force: Whether nothing of an earlier run may be taken over.
         notes: What the stage wants to keep in `curation.json`, by key.
     """
 
     dataset: Dataset
     services: Services
     progress: Progress
+    force: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,23 +88,26 @@ def run(dataset: Dataset, names: Iterable[str], *, force: bool = False, progress
         DiversityError: whatever a stage raises.
     """
     ran: list[str] = []
+    workspace.prepare(dataset.folder, dataset.root)
     with workspace.locked(dataset.folder), Services(dataset) as services:
         services.expect(names)
         for name in names:
-            context = Context(dataset, services, progress or Silent())
-            if _run_one(name, find(name), context, force=force):
+            context = Context(dataset, services, progress or Silent(), force)
+            if _run_one(name, find(name), context):
                 ran.append(name)
     return ran
 
 
-def _run_one(name: str, stage: Stage, context: Context, *, force: bool) -> bool:
+def _run_one(name: str, stage: Stage, context: Context) -> bool:
     folder = context.dataset.folder
     before = record.load(folder)
     fingerprint = _fingerprint(name, stage, context, before)
     done = before["stages"].get(name, {})
     written = all(context.dataset.has(t) for t in stage.gives) and stage.complete(context)
-    if not force and written and done.get("fingerprint") == fingerprint:
+    if not context.force and written and done.get("fingerprint") == fingerprint:
         return False
+    if before["stages"].pop(name, None) is not None:  # if it fails half-way, it was not run
+        record.save(folder, before)
     start = time.perf_counter()
     stage.run(context)
     seconds = round(time.perf_counter() - start, 2)
@@ -129,7 +134,7 @@ def _fingerprint(name: str, stage: Stage, context: Context, known: dict[str, Any
         [
             __version__,
             name,
-            {s: getattr(config, s).model_dump(mode="json") for s in stage.settings},
+            {s: getattr(config, s).model_dump(mode="json", exclude={"force", "workers"}) for s in stage.settings},
             {t: known.get("tables", {}).get(t) for t in stage.needs},
             stage.inputs(context),
         ]

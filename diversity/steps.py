@@ -5,7 +5,9 @@ Not for mathematics, and not for deciding whether to run: that is `stages.py`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from diversity import record, tables
+from diversity import __version__, record, tables
 from diversity.decisions import load as load_decisions
 from diversity.decisions import standing
 from diversity.errors import InputError, SelectionError
@@ -39,7 +41,20 @@ def _scan_inputs(context: Context) -> object:
     listing = hashlib.blake2b(digest_size=8)
     for s in context.services.sources():
         listing.update(repr((s.path, s.size, s.mtime_ns, s.caption, s.repeats, s.concept)).encode())
-    return listing.hexdigest(), context.services.spec.fingerprint
+    return listing.hexdigest(), context.services.spec.fingerprint, _unreadable(context)
+
+
+def _unreadable(context: Context) -> list[tuple[str, int]]:
+    """Files that could not be read last time, with what changes when their permissions do."""
+    if not context.dataset.has("images"):
+        return []
+    bad = set(context.dataset.images.filter(pl.col("problem").str.starts_with(UNREADABLE))["path"])
+    found = []
+    for source in context.services.sources():
+        if source.path in bad:
+            with contextlib.suppress(OSError):
+                found.append((source.path, source.location.stat().st_ctime_ns))
+    return found
 
 
 def _scan(context: Context) -> None:
@@ -58,14 +73,14 @@ def _scan(context: Context) -> None:
     for source in sources:
         columns = source_columns(source)
         old = known.get((columns["key"], source.size, source.mtime_ns))
-        if old is not None and (old["content"] in vectors or _stays_bad(old)):
+        complete = old is not None and old["content"] in vectors and old["content"] in thumbnails
+        if old is not None and (complete or _stays_bad(old)):
             rows[source.path] = {**old, **columns}
         else:
             todo.append(source)
     if todo:
         context.services.warm_up()
     scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(vectors)) if todo else None
-    encoder: dict[str, Any] = {}
     with context.progress.task("pictures", len(todo)) as advance:
         for start in range(0, max(len(todo), 1), CHUNK):
             if scanner is not None:
@@ -73,14 +88,13 @@ def _scan(context: Context) -> None:
                 rows.update((row["path"], row) for row in found.rows)
                 thumbnails.update(found.thumbnails)
                 vectors.update(found.vectors)
-            encoder = _encoder_note(context, needed=scanner is not None)
+            encoder = _remember(context)
             frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
             contents = set(frame["content"].drop_nulls())
             dataset.write(f"embeddings/{encoder['id']}", embeddings_frame({c: vectors[c] for c in contents}))
             thumbs = sorted((c, t) for c, t in thumbnails.items() if c in contents)
             dataset.write("thumbnails", pl.DataFrame(thumbs, schema=tables.THUMBNAILS, orient="row"))
             dataset.write("images", frame)
-    context.notes["encoder"] = encoder
     assert len({key_of(s.path) for s in sources}) == len(rows), "two paths with one key"
 
 
@@ -93,28 +107,33 @@ def _reusable(context: Context) -> tuple[pl.DataFrame, dict[str, bytes], dict[st
     """What an earlier scan with the same settings and encoder left."""
     dataset = context.dataset
     before = record.load(dataset.folder)
-    same = before.get("scan_settings") == dataset.config.scan.model_dump(mode="json")
-    context.notes["scan_settings"] = dataset.config.scan.model_dump(mode="json")
+    same = before.get("scan_settings") == _scan_settings(context) and not context.force
     images = dataset.read("images") if same and dataset.has("images") else tables.empty(tables.IMAGES)
     thumbnails = dict(dataset.read("thumbnails").iter_rows()) if same and dataset.has("thumbnails") else {}
     encoder = before.get("encoder", {})
-    if encoder.get("fingerprint") != context.services.spec.fingerprint or not dataset.has("embeddings"):
+    if not same or encoder.get("fingerprint") != context.services.spec.fingerprint or not dataset.has("embeddings"):
         return images, thumbnails, {}
     stored = dataset.read("embeddings")
     vectors = stored["vector"].to_numpy().astype(np.float32) if len(stored) else np.empty((0, 1), np.float32)
     return images, thumbnails, dict(zip(stored["content"], vectors, strict=True))
 
 
-def _encoder_note(context: Context, *, needed: bool) -> dict[str, Any]:
-    """What `curation.json` says of the encoder; the known one where nothing had to be encoded."""
-    spec = context.services.spec
-    before = record.load(context.dataset.folder).get("encoder", {})
-    if before.get("fingerprint") == spec.fingerprint:
-        return dict(before)
-    if not needed:
-        return {}
-    encoder = context.services.encoder().result()
-    return {"id": encoder.id, "name": spec.name, "note": spec.note, "dim": encoder.dim, "fingerprint": spec.fingerprint}
+def _scan_settings(context: Context) -> dict[str, Any]:
+    """What the columns of `images` depend on besides the files."""
+    return {"version": __version__, **context.dataset.config.scan.model_dump(mode="json", exclude={"workers"})}
+
+
+def _remember(context: Context) -> dict[str, Any]:
+    """Record the encoder and the settings before any table is written, so that a killed scan can be gone on with."""
+    folder, spec = context.dataset.folder, context.services.spec
+    known = record.load(folder)
+    if known.get("encoder", {}).get("fingerprint") != spec.fingerprint:
+        encoder = context.services.encoder().result()
+        known["encoder"] = {"id": encoder.id, "name": spec.name, "note": spec.note, "dim": encoder.dim}
+        known["encoder"]["fingerprint"] = spec.fingerprint
+    known["scan_settings"] = _scan_settings(context)
+    record.save(folder, known)
+    return dict(known["encoder"])
 
 
 # label ---------------------------------------------------------------------------------------------------------------
@@ -132,6 +151,13 @@ def _label(context: Context) -> None:
     dataset, config = context.dataset, context.dataset.config.views
     rules = taxonomy.load(config.taxonomy)
     usable = dataset.usable
+    if usable.is_empty():
+        first = dataset.images.row(0, named=True)
+        raise InputError(
+            f"None of the {len(dataset.images)} pictures can be used.",
+            f"For example {first['path']}: {first['problem']}",
+            "Give another folder.",
+        )
     prompts = views.embed_prompts(rules, context.services.deferred_encoder(dataset.encoder_id), dataset.folder)
     given = [views.decided_labels(load_decisions(dataset), dataset.images, rules)]
     if config.labels is not None:
@@ -245,6 +271,13 @@ def _pool(context: Context) -> Pool:
     )
 
 
+def _select_inputs(context: Context) -> object:
+    """An earlier selection that is grown is an input, but not the one that this stage writes itself."""
+    initial = context.dataset.config.select.initial
+    grown = None if initial in (None, "default") else _file_digest(context.dataset.path(f"selection/{initial}"))
+    return _rules_and_hand(context), grown
+
+
 def _initial(dataset: Dataset, keys: list[str]) -> NDArray[np.int64]:
     """Rows of the earlier selection that this one grows; a picture that is now a copy is found by its keeper."""
     name = dataset.config.select.initial
@@ -293,8 +326,9 @@ def _score(context: Context) -> None:
         return richness.score(part, wants, dataset.config.richness, scope=scope, centre=centre, settings=settings)
 
     frames = [measured(pictures, "set")]
-    if dataset.has(SELECTED):
-        chosen = dict(dataset.read(SELECTED).select("key", "weight").iter_rows())
+    picked = dataset.read(SELECTED) if dataset.has(SELECTED) else tables.empty(tables.SELECTION)
+    chosen = dict(picked.select("key", "weight").iter_rows())
+    if chosen and chosen.keys() <= set(keys):  # else it is older than the last scan
         rows = np.array([row for row, key in enumerate(keys) if key in chosen], np.int64)
         weights = np.array([chosen[keys[row]] for row in rows], np.float64)
         frames.append(measured(pictures.take(rows, weights), "selection"))
@@ -302,8 +336,7 @@ def _score(context: Context) -> None:
 
 
 def _score_inputs(context: Context) -> object:
-    path = context.dataset.path(SELECTED)
-    return _decision_digest(context, "drop"), record.file_hash(path) if path.is_file() else None
+    return _rules_and_hand(context), _file_digest(context.dataset.path(SELECTED))
 
 
 # export --------------------------------------------------------------------------------------------------------------
@@ -336,8 +369,18 @@ def _export(context: Context) -> None:
 
 
 def _export_complete(context: Context) -> bool:
-    folder = context.dataset.folder / "export"
-    return all((folder / name).is_dir() for name in context.dataset.config.export.formats)
+    """Whether every file of every wanted export is still there."""
+    from diversity.export import MANIFEST
+
+    for name in context.dataset.config.export.formats:
+        folder = context.dataset.folder / "export" / name
+        try:
+            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError):
+            return False
+        if not all((folder / file).is_file() for file in files):
+            return False
+    return True
 
 
 # map -----------------------------------------------------------------------------------------------------------------
@@ -361,8 +404,12 @@ def _decided(context: Context, what: str) -> frozenset[str]:
     return frozenset(key for key, held in standing(context.dataset, "pin", "drop").items() if held == what)
 
 
-def _hand(context: Context) -> str:
+def _by_hand(context: Context) -> str:
     return _decision_digest(context, "pin", "drop")
+
+
+def _rules_and_hand(context: Context) -> object:
+    return _file_digest(context.dataset.config.views.taxonomy), _by_hand(context)
 
 
 def _decision_digest(context: Context, *whats: str) -> str:
@@ -374,21 +421,23 @@ TABLE: dict[str, Stage] = {
     "scan": Stage((), ("images", "thumbnails", "embeddings"), ("scan",), _scan, _scan_inputs),
     "label": Stage(("images", "embeddings"), ("views", "tags"), ("views",), _label, _label_inputs),
     "dedup": Stage(
-        ("images", "embeddings", "views"),
-        ("duplicates",),
-        ("duplicates",),
+        ("images", "embeddings", "thumbnails", "views"),
+        ("duplicates", "neighbours"),
+        ("duplicates", "index"),
         _dedup,
-        lambda c: _decision_digest(c, "pin"),
+        _by_hand,
     ),
-    "views": Stage(("views", "duplicates"), ("targets",), ("views",), _views, _hand),
+    "views": Stage(("views", "duplicates"), ("targets",), ("views",), _views, _rules_and_hand),
     "select": Stage(
         ("images", "embeddings", "duplicates", "views", "targets"),
         (SELECTED, "dropped"),
         ("select", "views"),
         _select,
-        _hand,
+        _select_inputs,
     ),
-    "score": Stage(("embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs),
+    "score": Stage(
+        ("images", "embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs
+    ),
     "export": Stage(("images", SELECTED), (), ("export",), _export, complete=_export_complete),
     "map": Stage(("images", "embeddings"), ("map",), (), _map),
 }

@@ -5,6 +5,7 @@ Not for what the tables mean: that is `tables.py` and `dataset.py`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import secrets
@@ -31,8 +32,8 @@ def default_location(pictures: Path) -> Path:
     return Path(platformdirs.user_data_dir("diversity")) / f"{pictures.name}-{where}"
 
 
-def prepare(folder: Path, pictures: Path) -> None:
-    """Make the workspace, or check the marker of an existing one.
+def check(folder: Path) -> bool:
+    """Whether `folder` is a workspace already; it may also be empty or not there yet.
 
     Raises:
         WorkspaceError: the folder is in use for something else, or is of another version.
@@ -49,15 +50,29 @@ def prepare(folder: Path, pictures: Path) -> None:
                 f"This release reads version {VERSION}.",
                 "Move it away or pass another folder with --workspace.",
             )
-        return
-    if folder.exists() and any(folder.iterdir()):
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WorkspaceError(
             f"{folder} is not a workspace.",
             "It holds files but no marker of ours.",
             "Pass an empty folder with --workspace.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(marker, json.dumps({"version": VERSION, "pictures": str(pictures)}, indent=1))
+    return False
+
+
+def prepare(folder: Path, pictures: Path) -> None:
+    """Make the workspace where there is none yet.
+
+    Raises:
+        WorkspaceError: it cannot be made there, or see `check`.
+    """
+    if check(folder):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    write_text(folder / MARKER, json.dumps({"version": VERSION, "pictures": str(pictures)}, indent=1))
 
 
 def is_workspace(folder: Path) -> bool:
@@ -68,25 +83,32 @@ def is_workspace(folder: Path) -> bool:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"  # not mkstemp: others may read the result
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.errno == 28:  # ENOSPC
+        if error.errno == errno.ENOSPC:
             raise WorkspaceError(
                 f"{path.name} could not be written.", "The disk is full.", "Free some space and run again."
             ) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise _unwritable(path, error) from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` atomically, as UTF-8 with LF ends."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 @contextmanager
@@ -101,6 +123,8 @@ def locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
+    except PermissionError as error:
+        raise _unwritable(folder, error) from None
     except Timeout:
         raise WorkspaceError(
             f"The workspace {folder} is in use.", "Another diversity process is writing to it.", "Wait for it to end."
@@ -109,6 +133,12 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    return WorkspaceError(
+        f"{path} cannot be written.", f"{error.strerror or error}.", "Pass another folder with --workspace."
+    )
 
 
 def _writable(folder: Path) -> bool:

@@ -211,3 +211,158 @@ def test_tiny_sets_go_all_the_way(count: int, tmp_path: Path) -> None:
     dataset = open_at(root, tmp_path / "w").curate()
     assert len(dataset.read("selection/default")) == count
     assert (dataset.folder / "reports" / "curation.html").is_file()
+
+
+@pytest.fixture
+def scratch(pictures: Path, tmp_path: Path) -> Path:
+    """A copy of the set that a test may change."""
+    shutil.copytree(pictures, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def fates(dataset: Dataset) -> dict[str, dict[str, object]]:
+    paths = dict(dataset.images.select("key", "path").iter_rows())
+    kept = {paths[k].split("/")[1]: {"kept": True} for k in dataset.read("selection/default")["key"]}
+    dropped = {
+        paths[r["key"]].split("/")[1]: {"kept": False, "keeper": paths.get(r["keeper"])}
+        for r in dataset.read("dropped").to_dicts()
+    }
+    return kept | dropped
+
+
+def test_a_keeper_dropped_by_hand_leaves_the_place_to_its_copy(scratch: Path, tmp_path: Path) -> None:
+    from diversity import decisions
+
+    dataset = open_at(scratch, tmp_path / "w").select()
+    decisions.add(dataset, "drop", ["04.png"])
+    found = fates(dataset.select())
+    assert found["04.png"] == {"kept": False, "keeper": None}
+    assert found["small.jpg"] == {"kept": True}
+
+
+def test_undoing_a_pin_does_not_undo_a_drop(scratch: Path, tmp_path: Path) -> None:
+    from diversity import decisions
+
+    dataset = open_at(scratch, tmp_path / "w").scan()
+    for what, undo in (("pin", False), ("drop", False), ("pin", True)):
+        decisions.add(dataset, what, ["07.png"], undo=undo)
+    assert list(decisions.standing(dataset, "pin", "drop").values()) == ["drop"]
+
+
+def test_a_drop_follows_a_renamed_file_but_not_to_its_equal(scratch: Path, tmp_path: Path) -> None:
+    from diversity import decisions
+
+    dataset = open_at(scratch, tmp_path / "w").scan()
+    decisions.add(dataset, "drop", ["copy.png", "07.png"])
+    (scratch / "10_someone" / "copy.png").unlink()
+    (scratch / "10_someone" / "07.png").rename(scratch / "10_someone" / "moved.png")
+    dataset.scan()
+    paths = dict(dataset.images.select("key", "path").iter_rows())
+    assert [paths[key] for key in decisions.standing(dataset, "drop")] == ["10_someone/moved.png"]
+
+
+def test_exporting_and_reporting_keep_the_selection_that_was_made(scratch: Path, tmp_path: Path) -> None:
+    from diversity.cli import main
+
+    words = [str(scratch), "--workspace", str(tmp_path / "w"), "--model", "toon", "--quiet"]
+    assert main(["select", *words, "--keep", "8"]) == 0
+    assert main(["export", *words]) == 0
+    dataset = open_at(scratch, tmp_path / "w")
+    assert len(dataset.read("selection/default")) == 8
+    assert pl.read_parquet(next((tmp_path / "w" / "export" / "table").glob("*.parquet"))).height == 8
+
+
+def test_an_edited_taxonomy_reaches_the_targets(scratch: Path, tmp_path: Path) -> None:
+    from diversity.taxonomy import load
+
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "default"\n')
+    settings: dict[str, object] = {"taxonomy": str(file)}
+    before = open_at(scratch, tmp_path / "w", views=settings).views().read("targets")["want"].to_list()
+    rules = load(file).targets
+    file.write_text(f'extends = "default"\n[targets]\ngrowth = {4 * rules.growth}\nmost = {4 * rules.most}\n')
+    after = open_at(scratch, tmp_path / "w", views=settings).views().read("targets")["want"].to_list()
+    assert sum(after) > sum(before)
+
+
+def test_a_stage_that_failed_half_way_runs_again(
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_at(scratch, tmp_path / "w").views()
+    table = dataset.read("duplicates")
+    original = Dataset.write
+
+    def interrupted(self: Dataset, name: str, frame: pl.DataFrame) -> None:
+        if name == "neighbours":
+            raise KeyboardInterrupt
+        original(self, name, frame)
+
+    monkeypatch.setattr(Dataset, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_at(scratch, tmp_path / "w", duplicates={"threshold": 0.2, "hash_bits": 20}).dedup()
+    monkeypatch.setattr(Dataset, "write", original)
+    assert run_stages(dataset, ["scan", "label", "dedup"]) == ["dedup"]
+    assert dataset.read("duplicates").equals(table)
+
+
+def test_a_killed_scan_goes_on_where_it_was(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diversity import measure, steps
+
+    monkeypatch.setattr(steps, "CHUNK", 5)
+    dataset = open_at(scratch, tmp_path / "w")
+    seen: list[int] = []
+    original = measure.measure
+
+    def dying(data: bytes, config: object) -> object:
+        seen.append(1)
+        if len(seen) > 12:
+            raise KeyboardInterrupt
+        return original(data, config)
+
+    monkeypatch.setattr(measure, "measure", dying)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.scan()
+    seen.clear()
+    monkeypatch.setattr(measure, "measure", lambda data, config: seen.append(1) or original(data, config))
+    assert len(dataset.scan().images) == 17
+    assert len(seen) == 7
+
+
+def test_a_table_that_was_deleted_is_made_again_whole(scratch: Path, tmp_path: Path) -> None:
+    dataset = open_at(scratch, tmp_path / "w").scan()
+    thumbnails = dataset.read("thumbnails")
+    dataset.path("thumbnails").unlink()
+    assert dataset.scan().read("thumbnails").equals(thumbnails)
+
+
+def test_a_deleted_exported_picture_is_exported_again(scratch: Path, tmp_path: Path) -> None:
+    dataset = open_at(scratch, tmp_path / "w").select().run("export")
+    exported = next((dataset.folder / "export" / "huggingface").rglob("*.png"))
+    exported.unlink()
+    assert run_stages(dataset, ["export"]) == ["export"]
+    assert exported.is_file()
+
+
+def test_a_folder_without_one_usable_picture_is_a_plain_message(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"a\.jpg"):
+        open_at(tmp_path / "set", tmp_path / "w").curate()
+
+
+def test_opening_makes_no_workspace(scratch: Path, tmp_path: Path) -> None:
+    open_at(scratch, tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_map_without_its_child_process_is_the_same_map(monkeypatch: pytest.MonkeyPatch, curated: Dataset) -> None:
+    from diversity import layout
+    from diversity.services import Services
+
+    def no_child(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(layout.subprocess, "Popen", no_child)
+    monkeypatch.setattr(layout, "_umap", layout._principal)  # the point is the way round, not UMAP's seconds
+    with Services(curated) as services:
+        assert services.lay_out(curated.vectors(curated.usable)).shape == (16, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +72,11 @@ def emit(options: argparse.Namespace, value: object, text: str) -> None:
     """Print `value` as JSON where asked, else `text`."""
     if options.json:
         text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    try:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, for example `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def plain(value: object) -> Any:  # noqa: ANN401

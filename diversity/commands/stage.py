@@ -46,7 +46,7 @@ def sections(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     chosen = {key: getattr(options, key, None) for key in ("keep", "strategy", "alpha", "initial")}
     export: dict[str, object] = {}
     if getattr(options, "formats", None):
-        export["formats"] = tuple(part for text in options.formats for part in text.split(","))
+        export["formats"] = tuple(part.strip() for text in options.formats for part in text.split(",") if part.strip())
     if getattr(options, "trigger", None):
         export["trigger"] = options.trigger
     if getattr(options, "force", False):
@@ -56,10 +56,12 @@ def sections(options: argparse.Namespace) -> dict[str, dict[str, object]]:
 
 def run(name: str, options: argparse.Namespace) -> int:
     """Run the stages up to `name` and say what the set looks like now."""
-    from diversity import summary
+    from diversity import record, summary
     from diversity.stages import run as run_stages
 
     dataset = open_dataset(options, **sections(options))
+    if name in ("export", "report") and not sections(options)["select"]:
+        dataset.config = record.with_last_selection(dataset.folder, dataset.config)
     *before, last = UP_TO[name]
     report = progress(options)
     run_stages(dataset, before, progress=report)
