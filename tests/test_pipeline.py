@@ -306,9 +306,9 @@ def test_a_stage_that_failed_half_way_runs_again(
 
 
 def test_a_killed_scan_goes_on_where_it_was(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from diversity import measure, steps
+    from diversity import measure, scan_stage
 
-    monkeypatch.setattr(steps, "CHUNK", 5)
+    monkeypatch.setattr(scan_stage, "CHUNK", 5)
     dataset = open_at(scratch, tmp_path / "w")
     seen: list[int] = []
     original = measure.measure

@@ -1,4 +1,7 @@
-"""Body, clothes, shoes and props, and the assembly of a whole posed character into one mesh."""
+"""Body, clothes, shoes and props, and the assembly of a whole posed character into one mesh.
+
+One file of over 400 lines: a catalogue of small shapes that share their helpers and are read side by side.
+"""
 
 from __future__ import annotations
 
