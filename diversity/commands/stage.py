@@ -31,7 +31,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=_keep, help="pictures to keep, or 'auto' for the elbow (default: all distinct)")
     parser.add_argument("--strategy", help="how to choose (default: facility_location)")
     parser.add_argument("--alpha", type=float, help="balance: 0 equal weight per view, 1 as found (default: 0.5)")
-    parser.add_argument("--initial", metavar="NAME", help="grow this earlier selection")
+    parser.add_argument("--initial", metavar="NAME", help="grow an earlier selection: default is the last one")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
