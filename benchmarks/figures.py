@@ -50,7 +50,7 @@ def duplicates(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for r in result["sets"]:
-        scores = [f"{r[k]:.3f}" if r["pairs"] or k == "precision" else "–" for k in ("f1", "precision", "recall")]
+        scores = ["–" if r[k] is None or r[k] != r[k] else f"{r[k]:.3f}" for k in ("f1", "precision", "recall")]
         lines.append(f"| {r['set']} | {r['n']} | {' | '.join(scores)} | {len(r['wrong'])} | {r['orphans']} |")
     return "\n".join(lines)
 
@@ -127,7 +127,7 @@ def intervals(result: dict[str, Any]) -> str:
 
 SECTIONS: dict[str, Callable[[Any], str]] = {
     "longtail": longtail,
-    "duplicates-toon": duplicates,
+    "duplicates-auto": duplicates,
     "views": views,
     "curate": curate,
     "scan": scan,
