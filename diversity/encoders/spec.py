@@ -90,8 +90,8 @@ def resolve(config: EncoderConfig) -> EncoderSpec:
 def _toon(why: str) -> EncoderSpec:
     spec = _local(TOON_FOLDER)
     note = (
-        f"{why[0].upper()}{why[1:]}: small, trained on rendered toon characters, good for copies and views of drawn "
-        "figures, weak on photographs."
+        f"{why[0].upper()}{why[1:]}: small, trained on rendered toon characters, good for copies, and "
+        "for views of drawn figures; do not believe the views it gives photographs."
     )
     return EncoderSpec(spec.model, None, "embedded toon encoder", note, spec.weights)
 
