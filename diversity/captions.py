@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from diversity import tables
 from diversity.taxonomy import Axis, TagRule, Taxonomy, words
-
-TAGS: dict[str, type[pl.DataType]] = {"key": pl.String, "tag": pl.String, "group": pl.String}
 
 Words = tuple[str, ...]
 
@@ -201,7 +200,7 @@ def tag_table(images: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
         for key, caption in images.select("key", "caption").sort("key").iter_rows()
         for tag, group in matcher.tags(caption)
     ]
-    return pl.DataFrame(rows, schema=TAGS, orient="row")
+    return pl.DataFrame(rows, schema=tables.TAGS, orient="row")
 
 
 def tag_statistics(tags: pl.DataFrame) -> pl.DataFrame:

@@ -88,6 +88,7 @@ def run(dataset: Dataset, names: Iterable[str], *, force: bool = False, progress
         DiversityError: whatever a stage raises.
     """
     ran: list[str] = []
+    names = tuple(names)
     workspace.prepare(dataset.folder, dataset.root)
     with workspace.locked(dataset.folder), Services(dataset) as services:
         services.expect(names)
@@ -115,7 +116,6 @@ def _run_one(name: str, stage: Stage, context: Context) -> bool:
     after["pictures"], after["version"] = str(context.dataset.root), __version__
     after.update(context.notes)
     hashes = after.setdefault("tables", {})
-    record.save(folder, after)  # a scan's notes name the embeddings that are hashed next
     hashes |= {t: record.file_hash(context.dataset.path(t)) for t in stage.gives}
     settings = {s: getattr(context.dataset.config, s).model_dump(mode="json") for s in stage.settings}
     after["stages"][name] = {"fingerprint": fingerprint, "seconds": seconds, "settings": settings}

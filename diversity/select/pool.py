@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from diversity.errors import SelectionError
 
-FloatArray = NDArray[np.float32] | NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
