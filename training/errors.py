@@ -1,0 +1,11 @@
+"""What can go wrong for a user of the training room; see `diversity.errors` for how errors speak."""
+
+from diversity.errors import DiversityError
+
+
+class BaseModelError(DiversityError):
+    """A base model cannot be found, is of a family that is not trained here, or cannot be read."""
+
+
+class LoraError(DiversityError):
+    """A LoRA file cannot be read or written, or does not fit the base model."""
