@@ -1,0 +1,203 @@
+"""What a picture file says of its own making: ComfyUI's graph, A1111's parameters, our own chunks.
+
+Not for file names (`names.py`). Text from files is data: it is parsed, never run, and anything odd says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+Graph = dict[str, dict[str, Any]]
+
+LARGEST = 16 * 2**20  # characters of one chunk that are looked at
+_TEXT_KEYS = ("text", "text_g", "t5xxl", "clip_l", "prompt", "value", "string")
+_LORA_TAG = re.compile(r"<lora:([^:<>]+):(-?\d*\.?\d+)(?::[^<>]*)?>")
+_SEED = re.compile(r"\bSeed: (\d+)")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the file says; None where it says nothing.
+
+    Attributes:
+        reader: Whose format it is.
+        prompt: Positive prompt, without LoRA tags.
+        seed: Of the noise.
+        weight: Of the LoRA; 0.0 where the file says that there was none.
+        lora: Its file name.
+        step: Where the file spells it.
+    """
+
+    reader: str
+    prompt: str | None = None
+    seed: int | None = None
+    weight: float | None = None
+    lora: str | None = None
+    step: int | None = None
+
+
+def read(file: Path) -> Told | None:
+    """What `file` says of its making; None where it says nothing, or cannot be opened."""
+    chunks = text_chunks(file)
+    if "parameters" in chunks:
+        return parameters(chunks["parameters"])
+    graph = _graph(chunks.get("prompt", ""))
+    if graph is not None:
+        return comfy(graph, file.name)
+    return _ours(chunks)
+
+
+def text_chunks(file: Path) -> dict[str, str]:
+    """Text chunks of a picture file; none where it has none or is damaged."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            found = picture.info.items()
+            return {str(k): v for k, v in found if isinstance(v, str) and len(v) <= LARGEST}
+    except Exception:  # a damaged file is reported when it is decoded
+        return {}
+
+
+def parameters(text: str) -> Told:
+    """A1111's, Forge's and Civitai's `parameters`: prompt, then "Negative prompt:", then "Steps: …, Seed: …"."""
+    prompt = re.split(r"\n(?:Negative prompt:|Steps:)", "\n" + text, maxsplit=1)[0].strip()
+    tags = _LORA_TAG.findall(prompt)
+    seed = _SEED.search(text)
+    name, weight = _under_test([(name, float(weight)) for name, weight in tags])
+    clean = re.sub(r"\s*,\s*(?=,|$)", "", _LORA_TAG.sub("", prompt)).strip(" ,\n")
+    return Told("A1111", clean, int(seed[1]) if seed else None, weight, name)
+
+
+def comfy(graph: Graph, file_name: str) -> Told:
+    """What ComfyUI's API graph says of the picture `file_name`.
+
+    A graph may save many pictures: the node whose prefix begins the file's name made it, and only what lies upstream
+    of that node counts.
+    """
+    start = _saver(graph, file_name)
+    near = list(_upstream(graph, start)) if start is not None else list(graph)
+    seed = next((v for n in near for k in ("seed", "noise_seed") if (v := _number(graph, n, k)) is not None), None)
+    loras = [found for n in _model_path(graph, near) for found in _loras(graph[n].get("inputs", {}))]
+    name, weight = _under_test(loras)
+    return Told("ComfyUI", _positive(graph, near), seed, weight, name)
+
+
+def _graph(text: str) -> Graph | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    nodes = {str(k): v for k, v in found.items() if isinstance(v, dict) and isinstance(v.get("inputs", {}), dict)}
+    return nodes if any("class_type" in node for node in nodes.values()) else None
+
+
+def _saver(graph: Graph, file_name: str) -> str | None:
+    """The saving node whose prefix is the longest beginning of the name; else any."""
+    savers = {
+        n: PurePosixPath(str(node["inputs"]["filename_prefix"]).replace("\\", "/")).name
+        for n, node in graph.items()
+        if "filename_prefix" in node.get("inputs", {})
+    }
+    fitting = [n for n, prefix in savers.items() if file_name.startswith(prefix)] or list(savers)
+    return max(fitting, key=lambda n: len(savers[n]), default=None)
+
+
+def _model_path(graph: Graph, near: list[str]) -> list[str]:
+    """Nodes that the sampler's model comes through; a LoRA on a text encoder alone did not change the model."""
+    for node in near:
+        if {"model", "guider"} & set(graph[node].get("inputs", {})):
+            return list(_upstream(graph, node, ("model", "guider", "lora")))
+    return near
+
+
+def _upstream(graph: Graph, start: str, through: tuple[str, ...] = ("",)) -> Iterator[str]:
+    """Nodes from `start` against the links whose input's name holds one of `through`, nearest first."""
+    queue, seen = deque([start]), {start}
+    while queue:
+        node = queue.popleft()
+        yield node
+        inputs = graph[node].get("inputs", {})
+        for link in _links({key: value for key, value in inputs.items() if any(part in key for part in through)}):
+            if link in graph and link not in seen:
+                seen.add(link)
+                queue.append(link)
+
+
+def _links(inputs: Mapping[str, Any]) -> Iterator[str]:
+    for value in inputs.values():
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
+            yield str(value[0])
+
+
+def _loras(inputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """(name, strength) of one node: LoraLoader, LoraLoaderModelOnly, or stacks of {"on", "lora", "strength"}."""
+    strength = inputs.get("strength_model", inputs.get("strength"))
+    if isinstance(inputs.get("lora_name"), str) and isinstance(strength, int | float):
+        yield inputs["lora_name"], float(strength)
+    for value in inputs.values():
+        if isinstance(value, dict) and isinstance(value.get("lora"), str) and value.get("on", True):
+            yield value["lora"], float(value.get("strength", 1.0))
+
+
+def _under_test(loras: list[tuple[str, float]]) -> tuple[str | None, float]:
+    """Of several LoRAs the one whose name tells a checkpoint, else the first; weight 0 where there is none."""
+    from training.picking.names import checkpoint
+
+    told = [found for found in loras if checkpoint(found[0]) != (None, None)]
+    return next(iter(told + loras), (None, 0.0))
+
+
+def _positive(graph: Graph, near: list[str]) -> str | None:
+    for node in near:
+        inputs = graph[node].get("inputs", {})
+        for key in ("positive", "conditioning"):
+            link = inputs.get(key)
+            if isinstance(link, list) and link and str(link[0]) in graph:
+                return _text(graph, str(link[0]))
+    return None
+
+
+def _text(graph: Graph, start: str) -> str | None:
+    for node in _upstream(graph, start):
+        inputs = graph[node].get("inputs", {})
+        for key in _TEXT_KEYS:
+            if isinstance(inputs.get(key), str) and inputs[key].strip():
+                return str(inputs[key]).strip()
+    return None
+
+
+def _number(graph: Graph, node: str, key: str) -> int | None:
+    value = graph[node].get("inputs", {}).get(key)
+    if isinstance(value, list) and len(value) == 2 and str(value[0]) in graph:  # a primitive node
+        value = next((v for v in graph[str(value[0])].get("inputs", {}).values() if isinstance(v, int)), None)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _ours(chunks: Mapping[str, str]) -> Told | None:
+    """Our own chunks: plain `prompt`, `seed`, `weight`, `step`."""
+    if not ({"seed", "weight", "step"} & set(chunks)):
+        return None
+    numbers: dict[str, float] = {}
+    for key in ("seed", "weight", "step"):
+        try:
+            numbers[key] = float(chunks[key])
+        except (KeyError, ValueError):
+            continue
+    step, seed = numbers.get("step"), numbers.get("seed")
+    return Told(
+        "our runs",
+        chunks.get("prompt"),
+        None if seed is None else int(seed),
+        numbers.get("weight"),
+        None,
+        None if step is None else int(step),
+    )
