@@ -47,6 +47,7 @@ class Shot:
     shift_y: float = 0.5
     roll: float = 0.0
     fov: float = 28.0
+    style: str = "shaded"
 
     @property
     def side(self) -> str:

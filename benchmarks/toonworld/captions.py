@@ -124,6 +124,12 @@ BACKGROUND_WORDS: dict[str, tuple[str, ...]] = {
     "indoors": ("indoors", "in a room", "room"),
     "pattern": ("patterned background", "pattern", "stripes and dots background"),
 }
+STYLE_WORDS: dict[str, tuple[str, ...]] = {
+    "shaded": ("soft shading", "shaded"),
+    "cel": ("cel shading", "toon shading"),
+    "outline": ("line art", "black outlines"),
+    "flat": ("flat colors", "flat color"),
+}
 EXPRESSION_WORDS: dict[str, tuple[str, ...]] = {
     "neutral": ("neutral expression", "expressionless", "calm face"),
     "smile": ("smile", "smiling", "happy"),
@@ -227,6 +233,7 @@ SAYINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "background": BACKGROUND_WORDS,
     "expression": EXPRESSION_WORDS,
     "hair_style": HAIR_WORDS,
+    "style": STYLE_WORDS,
 }
 NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
     "outfit": OUTFIT_WORDS,
@@ -236,12 +243,12 @@ NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def one_of(words: tuple[str, ...], rng: np.random.Generator) -> str:
-    """A random synonym."""
-    return words[int(rng.integers(len(words)))]
+def one_of(words: tuple[str, ...], rng: np.random.Generator | None) -> str:
+    """A random synonym; the plainest, which is the first, without a generator."""
+    return words[int(rng.integers(len(words)))] if rng is not None else words[0]
 
 
-def colour_word(name: str, rng: np.random.Generator) -> str:
+def colour_word(name: str, rng: np.random.Generator | None) -> str:
     """A word for a colour name."""
     return one_of(COLOUR_WORDS.get(name, (name,)), rng)
 
@@ -257,6 +264,8 @@ def visible_values(row: Row) -> dict[str, str]:
     """What can be said of a picture: slot -> value, only for what its framing and side let one see."""
     framing, front = framing_value(row), row["side"] in ("front", "three_quarter", "side")
     values = {"framing": framing, "side": str(row["side"]), "background": str(row["background"])}
+    if "style" in row:
+        values["style"] = str(row["style"])
     if row["framing"] == "detail":
         values["detail"] = "detail"
     if framing != "hand":
@@ -281,7 +290,7 @@ def visible_values(row: Row) -> dict[str, str]:
     return values
 
 
-def phrase(slot: str, value: str, rng: np.random.Generator) -> str:
+def phrase(slot: str, value: str, rng: np.random.Generator | None) -> str:
     """Words for one slot's value; an empty string where the value is best left unsaid ("none")."""
     if value == "none":
         return ""
@@ -315,6 +324,7 @@ def full_caption(row: Row, rng: np.random.Generator) -> str:
         "pose",
         "prop",
         "background",
+        "style",
     )
     parts = [phrase(slot, values[slot], rng) for slot in order if slot in values]
     return ", ".join(part for part in parts if part)

@@ -34,6 +34,15 @@ def load(trunk: nn.Module, path: Path) -> None:
         layer.load_state_dict({key: state[f"{name}.{key}"] for key in layer.state_dict()})
 
 
+def load_earlier(tower: nn.Module, folder: Path) -> None:
+    """Copy the picture tower of an encoder that `train_encoder` wrote."""
+    from safetensors.torch import load_file
+
+    state = load_file(folder / "open_clip_model.safetensors")
+    mine = {key.removeprefix("visual."): value.float() for key, value in state.items() if key.startswith("visual.")}
+    tower.load_state_dict(mine)
+
+
 def unfold_norms(trunk: nn.Module, pictures: Tensor) -> None:
     """Give norms that were folded into convolutions (mean 0, variance 1) the statistics of ``pictures`` [n, 3, s, s].
 

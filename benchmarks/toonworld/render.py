@@ -24,9 +24,10 @@ from benchmarks.toonworld.character import Character, sample_character
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.parts import build_character
 from benchmarks.toonworld.poses import POSES, build_skeleton, sample_pose
-from benchmarks.toonworld.scene import BACKGROUNDS, Picture, Renderer, composite, draw_background, sample_lights
+from benchmarks.toonworld.scene import BACKGROUNDS, STYLES, Picture, Renderer, composite, draw_background, sample_lights
 
 TWIN_SHARE = 0.35
+STYLE_SHARES = (0.55, 0.2, 0.15, 0.1)
 HELD_OUT_EVERY = 10
 SEED_STRIDE = 1_000_000
 
@@ -53,6 +54,7 @@ def sample_shot(seed: int, index: int) -> Shot:
         shift_y=float(rng.random()),
         roll=float(rng.normal(0, 2.5)),
         fov=float(rng.uniform(18, 42)),
+        style=str(np.random.default_rng([seed, 505, index]).choice(STYLES, p=STYLE_SHARES)),
     )
 
 
@@ -74,7 +76,8 @@ def draw_rgba(renderer: Renderer, person: Character, shot: Shot) -> Picture:
     pose = sample_pose(shot.pose, shot.phase, np.random.default_rng([shot.pose_seed, 5]))
     bones = build_skeleton(person.body, pose)
     mesh = build_character(person, bones, shot.expression, shot.mouth).build()
-    return renderer.draw(mesh, place_camera(shot, person, bones, mesh[0]), sample_lights(shot.scene_seed), person.flat)
+    camera, lights = place_camera(shot, person, bones, mesh[0]), sample_lights(shot.scene_seed)
+    return renderer.draw(mesh, camera, lights, person.flat, shot.style)
 
 
 def draw_picture(renderer: Renderer, person: Character, shot: Shot) -> Picture:

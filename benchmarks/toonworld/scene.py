@@ -13,6 +13,13 @@ from PIL import Image, ImageDraw, ImageFilter
 from benchmarks.toonworld.camera import Camera
 from benchmarks.toonworld.mesh import Array, vertex_normals
 
+STYLES = ("shaded", "cel", "outline", "flat")
+CEL_SHADER = """//VTK::Light::Impl
+  vec3 tone = max(vertexColorVSOutput.rgb, vec3(0.02));
+  float light = dot(fragOutput0.rgb / tone, vec3(0.3333));
+  float band = light < 0.55 ? 0.62 : light < 0.95 ? 0.86 : 1.06;
+  fragOutput0.rgb = min(tone * band, vec3(1.0));
+"""
 BACKGROUNDS = ("flat", "gradient", "noise", "horizon", "outdoors", "indoors", "pattern", "white")
 Picture = NDArray[np.uint8]
 
@@ -177,6 +184,7 @@ class Renderer:
         blank = self._pyvista.PolyData(np.zeros((3, 3)), np.array([3, 0, 1, 2]))
         blank["rgb"] = np.zeros((3, 3), dtype=np.uint8)
         self._actor = self._plotter.add_mesh(blank, scalars="rgb", rgb=True, reset_camera=False, show_scalar_bar=False)
+        self._banded = False
         self._plotter.show(auto_close=False)
 
     def close(self) -> None:
@@ -184,9 +192,17 @@ class Renderer:
         self._plotter.close()
 
     def draw(
-        self, mesh: tuple[Array, NDArray[np.int64], Picture], camera: Camera, lights: Lights, flat: bool
+        self,
+        mesh: tuple[Array, NDArray[np.int64], Picture],
+        camera: Camera,
+        lights: Lights,
+        flat: bool,
+        style: str = "shaded",
     ) -> Picture:
-        """RGBA uint8 [size, size, 4] (straight alpha) of a merged mesh: vertices, faces, colours."""
+        """RGBA uint8 [size, size, 4] (straight alpha) of a mesh (vertices, faces, colours), in one of ``STYLES``.
+
+        With ``flat`` every face has one normal.
+        """
         vertices, faces, colours = mesh
         cells = np.concatenate([np.full((len(faces), 1), 3), faces], axis=1).ravel()
         data = self._pyvista.PolyData(vertices.astype(np.float32), cells)
@@ -201,16 +217,30 @@ class Renderer:
             0.0 if flat else lights.shine,
             20,
         )
+        if style == "flat":  # the colours themselves, unlit
+            look.ambient, look.diffuse, look.specular = 1.0, 0.0, 0.0
+        self._band(style in ("cel", "outline"))
         self._actor.mapper.SetInputData(data)
         self._aim(camera, lights)
         self._plotter.render()
         image = self._plotter.screenshot(transparent_background=True, return_img=True).astype(np.float32)
+        if style == "outline":
+            _ink(image)
         image[..., 3] /= 255.0
         image[..., :3] *= image[..., 3:]
         pooled = (image[0::2, 0::2] + image[1::2, 0::2] + image[0::2, 1::2] + image[1::2, 1::2]) / 4
         cover = pooled[..., 3:]
         rgb = pooled[..., :3] / np.maximum(cover, 1e-6)
         return np.concatenate([rgb, cover * 255], axis=-1).round().clip(0, 255).astype(np.uint8)
+
+    def _band(self, wanted: bool) -> None:
+        """Light in three steps instead of a smooth ramp."""
+        if wanted != self._banded:
+            shader = self._actor.GetShaderProperty()
+            shader.ClearAllFragmentShaderReplacements()
+            if wanted:
+                shader.AddFragmentShaderReplacement("//VTK::Light::Impl", True, CEL_SHADER, False)
+            self._banded = wanted
 
     def _aim(self, camera: Camera, lights: Lights) -> None:
         view = self._plotter.camera
@@ -231,6 +261,19 @@ class Renderer:
             light.focal_point = camera.target.tolist()
             light.intensity = strength
             light.diffuse_color = lights.colour
+
+
+def _ink(image: NDArray[np.float32]) -> None:
+    """Draw dark lines where colours or the silhouette of an RGBA float32 [h, w, 4] picture change, in place."""
+    import cv2
+
+    kernel = np.ones((3, 3), np.uint8)
+    colours = image[..., :3] * (image[..., 3:] > 0)
+    change = cv2.morphologyEx(colours, cv2.MORPH_GRADIENT, kernel).max(axis=2)
+    silhouette = cv2.morphologyEx(image[..., 3], cv2.MORPH_GRADIENT, kernel)
+    line = np.clip(np.maximum((change - 40) / 40, silhouette / 255), 0, 1)[..., None]
+    image[..., :3] = image[..., :3] * (1 - line) + 24 * line
+    image[..., 3] = np.maximum(image[..., 3], 255 * line[..., 0])
 
 
 def composite(rgba: Picture, background: Picture) -> Picture:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,27 +26,14 @@ from torch import Tensor, nn
 from benchmarks.toonworld import pretrained, vocabulary
 from benchmarks.toonworld.captions import dress, phrase
 from benchmarks.toonworld.dataset import AXES, Batch, ToonSet, corpus, plain
+from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
 
 DIM = 192
-IMAGE_SIZE = 80
+IMAGE_SIZE = 96
 AXIS_WEIGHT = {"framing": 1.0, "side": 1.5}
 OTHER_AXIS_WEIGHT, OTHER_AXES = 0.25, 2
 EMA_DECAY = 0.98
 PAIR_WEIGHT, PAIR_TEMPERATURE = 0.6, 0.08
-LOG_COLUMNS = (
-    "step",
-    "seconds",
-    "loss",
-    "caption",
-    "axes",
-    "heads",
-    "pair",
-    "azimuth",
-    "framing",
-    "side",
-    "head_framing",
-    "head_side",
-)
 
 
 @dataclass(frozen=True)
@@ -219,24 +205,6 @@ def make_optimiser(student: Student, settings: Settings) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, lr=settings.rate, betas=(0.9, 0.98))
 
 
-def update_average(average: Student, student: Student, step: int) -> None:
-    """Exponential moving average of weights and buffers, faster in the first steps; this is what is validated and
-    exported.
-    """
-    decay = min(EMA_DECAY, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for slow, fast in zip(average.state_dict().values(), student.state_dict().values(), strict=True):
-            if slow.is_floating_point():
-                slow.lerp_(fast, 1 - decay)
-
-
-def learning_rate(step: int, settings: Settings) -> float:
-    """Share of the peak rate: linear warm-up, then cosine to zero."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    return 0.5 * (1 + np.cos(np.pi * (step - settings.warmup) / max(1, settings.steps - settings.warmup)))
-
-
 def export(student: Student, out: Path) -> None:
     """Write open_clip_model.safetensors in fp16 (the auxiliary heads stay behind)."""
     from safetensors.torch import save_file
@@ -280,85 +248,52 @@ def validate(student: Student, data: ToonSet, limit: int = 800) -> dict[str, flo
     return result
 
 
-def begin_from(student: Student, weights: Path, batch: Batch) -> None:
-    """Put ImageNet weights in the picture tower, fit its norms to the first batch, freeze its first stages."""
+def begin_from(student: Student, start: Path, batch: Batch) -> None:
+    """Start the picture tower from ImageNet weights (a file) or from an earlier encoder (a folder); the first stages
+    stay frozen.
+    """
     trunk = student.clip.visual.trunk
-    pretrained.load(trunk, weights)
-    pixels = torch.from_numpy(batch.first).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float()
-    pretrained.unfold_norms(trunk, pixels / 127.5 - 1.0)
+    if start.is_dir():
+        pretrained.load_earlier(student.clip.visual, start)
+    else:
+        pretrained.load(trunk, start)
+        pixels = torch.from_numpy(batch.first).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float()
+        pretrained.unfold_norms(trunk, pixels / 127.5 - 1.0)
     trunk.train()
     pretrained.freeze_first(trunk)
-
-
-@dataclass
-class State:
-    """What a run carries from step to step, and can be resumed from."""
-
-    student: Student
-    average: Student
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        parts = {"student": self.student, "average": self.average, "optimiser": self.optimiser}
-        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "step": self.step}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def load(self, path: Path) -> None:
-        """Take over a checkpoint where there is one."""
-        if path.exists():
-            state = torch.load(path, weights_only=True)
-            for name in ("student", "average", "optimiser"):
-                getattr(self, name).load_state_dict(state[name])
-            self.step = int(state["step"])
 
 
 def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Settings, start: Path | None) -> None:
     """Build, resume, loop, log, save."""
     torch.manual_seed(settings.seed)
     prepare(data, out, settings)
-    work.mkdir(parents=True, exist_ok=True)
     student = Student(out, data.names).to(memory_format=torch.channels_last).train()
     if start:
         begin_from(student, start, data.batch(settings.seed, 0, 128, IMAGE_SIZE))
-    state = State(student, copy.deepcopy(student).eval(), make_optimiser(student, settings))
-    state.load(work / "checkpoint.pt")
+    average, optimiser = copy.deepcopy(student).eval(), make_optimiser(student, settings)
+    fit = Fit(work, {"student": student, "average": average, "optimiser": optimiser})
+    fit.resume()
     began = time.time()
     with ThreadPoolExecutor(1) as pool:
         fetch = partial(pool.submit, data.batch, settings.seed, count=settings.batch, size=IMAGE_SIZE)
-        upcoming = fetch(step=state.step)
-        for step in range(state.step, settings.steps):
+        upcoming = fetch(step=fit.step)
+        for step in range(fit.step, settings.steps):
             batch, upcoming = upcoming.result(), fetch(step=step + 1)
-            for group in state.optimiser.param_groups:
-                group["lr"] = group["peak"] * learning_rate(step, settings)
+            set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
             prompts = axis_prompts(data.names, np.random.default_rng([settings.seed, step, 1]))
             loss, parts = train_step(student, batch, prompts)
-            state.optimiser.zero_grad(set_to_none=True)
+            optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            state.optimiser.step()
-            update_average(state.average, student, step)
-            state.step = step + 1
+            optimiser.step()
+            update_average(average, student, step, EMA_DECAY)
+            fit.step = step + 1
             if step % 25 == 0:
-                log(work / "log.csv", {"step": step, "seconds": round(time.time() - began, 1), **parts})
-            if state.step % 75 == 0 or state.step == settings.steps:
-                state.save(work / "checkpoint.pt")
-                export(state.average, out)
-                print(state.step, f"{time.time() - began:.0f} s", validate(state.average, held_out), flush=True)
-
-
-def log(path: Path, values: dict[str, Any]) -> None:
-    """Append one row to the training log."""
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        if fresh:
-            writer.writerow(LOG_COLUMNS)
-        writer.writerow(
-            [f"{values[name]:.4g}" if isinstance(values[name], float) else values[name] for name in LOG_COLUMNS]
-        )
+                fit.log({"step": step, "seconds": round(time.time() - began, 1), **parts})
+            if fit.step % 100 == 0 or fit.step == settings.steps:
+                fit.save()
+                export(average, out)
+                print(fit.step, f"{time.time() - began:.0f} s", validate(average, held_out), flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -368,8 +303,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, help="checkpoints and log (default: DATA/encoder_work)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, help="ImageNet MobileNetV2 weights to start from (default: from nothing)")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--start", type=Path, help="ImageNet MobileNetV2 weights, or an earlier encoder")
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, help="torch threads; 1 is fastest on cores shared with other work")
     args = parser.parse_args(argv)
     if args.threads:

@@ -1,0 +1,252 @@
+"""Train the toon base's UNet and text encoder: ``python -m benchmarks.toonworld.train_base --data DIR --out
+training/assets/toon_base --seed 0`` beside `train_autoencoder`.
+
+Stable Diffusion's layout and classes at a hundredth of its size: 16×16×12 latents, velocity prediction with zero
+terminal SNR (Lin et al. 2024), so that black and white backgrounds can be drawn. Latents are cached; resumes from
+``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from benchmarks.toonworld import linear_code, prompts
+from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
+from benchmarks.toonworld.linear_code import CHANNELS
+from benchmarks.toonworld.train_autoencoder import fit_code
+
+UNET = {
+    "sample_size": 16,
+    "in_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "block_out_channels": [64, 128, 160],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": 160,
+    "attention_head_dim": 4,  # in this class the number of heads
+    "norm_num_groups": 16,
+}
+TEXT = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 3, "num_attention_heads": 4}
+NOISE = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+}
+VARIANTS, UNCONDITIONAL_SHARE = 6, 0.1
+SAMPLE_PROMPTS = (
+    "from front, full body, pink hair, ponytail, blue dress, outdoors",
+    "from behind, half body, blonde hair, long hair, red coat, flat background",
+    "three-quarter view, portrait, blue hair, bob cut, white shirt, gradient background",
+    "from side, full body, black hair, short hair, green tunic, indoors",
+    "from front, portrait, red hair, spiky hair, black robe, white background",
+    "from behind, full body, white hair, twintails, purple skirt, horizon background",
+    "from front, half body, brown hair, hair bun, yellow dress, patterned background",
+    "shoes, from front, orange boots, blue robe, flat background",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run depends on beside the data and the autoencoder."""
+
+    steps: int
+    seed: int
+    batch: int = 16
+    rate: float = 1e-3
+    warmup: int = 150
+    decay: float = 0.999
+
+
+def cache_latents(data: Path, file: Path) -> NDArray[np.float16]:
+    """Latents float16 [2, n, 12, 16, 16] of every picture and its mirror image, kept in `file`."""
+    if not file.exists():
+        stages, bias = fit_code(data)
+        pixels = np.load(data / "images.npy", mmap_mode="r")
+        latents = np.empty((2, len(pixels), CHANNELS, 16, 16), np.float16)
+        for start in range(0, len(pixels), 256):
+            block = np.asarray(pixels[start : start + 256])
+            for mirrored, pictures in enumerate((block, block[:, :, ::-1])):
+                latents[mirrored, start : start + 256] = linear_code.encode(pictures, stages, bias)
+        np.save(file.with_suffix(".part.npy"), latents)
+        file.with_suffix(".part.npy").replace(file)
+    return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+class Examples:
+    """Latents and token rows of the training split; batches are keyed by step."""
+
+    def __init__(self, data: Path, latents: NDArray[np.float16], tokenizer: CLIPTokenizer, seed: int) -> None:
+        import polars as pl
+
+        table = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train")
+        self.latents, self.index, self.seed = latents, table["index"].to_numpy(), seed
+        self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(table.to_dicts(), seed)]
+        self.empty = tokenize(tokenizer, [""])[0]
+
+    def batch(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+        """Latents float32 [n, 12, 16, 16] and tokens int64 [n, t]; a tenth of the texts is empty."""
+        rng = np.random.default_rng([self.seed, step, 3])
+        items, mirrored = rng.integers(len(self.index), size=count), rng.integers(2, size=count)
+        latents = torch.from_numpy(self.latents[mirrored, self.index[items]].astype(np.float32))
+        tokens = self.tokens[int(rng.integers(VARIANTS))][items]
+        tokens[torch.from_numpy(rng.random(count) < UNCONDITIONAL_SHARE)] = self.empty
+        return latents, tokens
+
+
+def caption_variants(rows: list[dict[str, object]], seed: int) -> list[list[str]]:
+    """`VARIANTS` captions of every row."""
+    return [
+        [prompts.caption(row, np.random.default_rng([seed, variant, index])) for index, row in enumerate(rows)]
+        for variant in range(VARIANTS)
+    ]
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """int64 [n, context], padded."""
+    found = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+    return found.input_ids  # type: ignore[no-any-return]
+
+
+def make_tokenizer(data: Path, out: Path, seed: int) -> CLIPTokenizer:
+    """The base's tokenizer, learned from captions of the training split."""
+    import polars as pl
+
+    rows = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train").to_dicts()
+    folder = out / "tokenizer"
+    folder.mkdir(parents=True, exist_ok=True)
+    prompts.build_tokenizer(caption_variants(rows, seed)[0], folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+class Model(nn.Module):
+    """UNet and text encoder, trained together."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.unet = UNet2DConditionModel.from_config(UNET)
+        text = CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=prompts.CONTEXT,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **TEXT,
+        )
+        self.text = CLIPTextModel(text)
+
+    def forward(self, latents: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+        """Predicted velocity [n, 12, 16, 16]."""
+        return self.unet(latents, timesteps, self.text(tokens)[0]).sample  # type: ignore[no-any-return]
+
+
+def velocity_loss(model: Model, scheduler: DDPMScheduler, latents: Tensor, tokens: Tensor, key: list[int]) -> Tensor:
+    """Mean squared error of the velocity (Salimans & Ho 2022); noise and timesteps are drawn from `key`."""
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+    noise = torch.randn(latents.shape, generator=generator)
+    spread = (torch.arange(len(latents)) + torch.rand(len(latents), generator=generator)) / len(latents)
+    timesteps = (spread * scheduler.config.num_train_timesteps).long()
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    return F.mse_loss(model(noisy, timesteps, tokens), scheduler.get_velocity(latents, noise, timesteps))
+
+
+def assemble(model: Model, vae_folder: Path, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+    """An ordinary pipeline around the parts."""
+    return StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32),
+        text_encoder=model.text,
+        tokenizer=tokenizer,
+        unet=model.unet,
+        scheduler=DDIMScheduler(**NOISE, set_alpha_to_one=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def export(model: Model, out: Path, tokenizer: CLIPTokenizer) -> None:
+    """Write the whole pipeline in fp16."""
+    pipeline = assemble(copy.deepcopy(model).eval(), out / "vae", tokenizer)
+    pipeline.to(torch.float16).save_pretrained(out)
+
+
+def show(model: Model, out: Path, tokenizer: CLIPTokenizer, file: Path) -> None:
+    """A row of samples of fixed prompts and seeds."""
+    from PIL import Image
+
+    pipeline = assemble(model, out / "vae", tokenizer)
+    pipeline.set_progress_bar_config(disable=True)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(len(SAMPLE_PROMPTS))]
+    pictures = pipeline(
+        list(SAMPLE_PROMPTS), generator=generators, num_inference_steps=20, guidance_scale=3.0, output_type="np"
+    ).images
+    Image.fromarray((np.concatenate(list(pictures), 1) * 255).round().astype(np.uint8)).save(file)
+
+
+def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
+    """Build, resume, loop, log, save."""
+    torch.manual_seed(settings.seed)
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(data, out, settings.seed)
+    examples = Examples(data, cache_latents(data, work / "latents.npy"), tokenizer, settings.seed)
+    scheduler, model = DDPMScheduler(**NOISE), Model(tokenizer)
+    model.unet.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model).requires_grad_(False).eval()
+    parameters = [{"params": model.parameters(), "peak": settings.rate}]
+    optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.01)
+    fit = Fit(work, {"model": model, "average": average, "optimiser": optimiser})
+    fit.resume()
+    began, recent = time.time(), []
+    for step in range(fit.step, settings.steps):
+        latents, tokens = examples.batch(step, settings.batch)
+        set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
+        loss = velocity_loss(model, scheduler, latents, tokens, [settings.seed, step])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        update_average(average, model, step, settings.decay)
+        fit.step = step + 1
+        recent.append(float(loss.detach()))
+        if fit.step % 50 == 0:
+            fit.log({"step": fit.step, "seconds": round(time.time() - began, 1), "loss": float(np.mean(recent[-50:]))})
+        if fit.step % 500 == 0 or fit.step == settings.steps:
+            fit.save()
+            export(average, out, tokenizer)
+            show(average, out, tokenizer, work / f"samples-{fit.step}.png")
+    (out / "training_log.csv").write_bytes((work / "log.csv").read_bytes())
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, help="latents, checkpoints and log (default: DATA/base_work)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--threads", type=int, help="torch threads")
+    args = parser.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    train(args.data, args.out, args.work or args.data / "base_work", Settings(steps=args.steps, seed=args.seed))
+
+
+if __name__ == "__main__":
+    main()
