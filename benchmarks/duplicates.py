@@ -38,9 +38,10 @@ class Layout:
 
     id, name, dim, side = "layout", "colour layout", 128, 12
 
-    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """One picture → uint8 [side, side, 3]."""
-        return np.asarray(picture.convert("YCbCr").resize((self.side, self.side), Image.Resampling.BOX))
+    def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """One picture, uint8 [h, w, 3] → uint8 [side, side, 3]."""
+        picture = Image.fromarray(pixels).convert("YCbCr")
+        return np.asarray(picture.resize((self.side, self.side), Image.Resampling.BOX))
 
     def encode_prepared(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Uint8 [n, side, side, 3] → float32 [n, dim], unit rows."""
@@ -50,7 +51,9 @@ class Layout:
 
     def encode_images(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Pictures → float32 [n, dim], unit rows."""
-        return self.encode_prepared(np.stack([self.prepare(picture) for picture in pictures]))
+        return self.encode_prepared(
+            np.stack([self.prepare(np.asarray(picture.convert("RGB"))) for picture in pictures])
+        )
 
 
 def groups_of(folder: Path, encoder: Any) -> tuple[DuplicateGroups, pl.DataFrame, float]:  # noqa: ANN401

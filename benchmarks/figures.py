@@ -91,20 +91,24 @@ def curate(result: dict[str, Any]) -> str:
 
 
 def scan(result: dict[str, Any]) -> str:
-    """The pass against its limit."""
-    n, m, s = result["pictures"], result["median"], result["spread"]
-    parts = ", ".join(f"{p} {1000 * m[p] / n:.2f}" for p in ("decode", "measure", "prepare", "forward"))
-    return "\n".join(
-        [
-            "## The scan against the machine",
-            "",
-            f"`python -m benchmarks.scan`: {n} pictures, {result['cores']} cores, `{result['encoder']}`. "
-            f"Core-milliseconds a picture: {parts} (*measure* holds its own decode). "
-            f"The pass reaches {n / m['pass_wall']:.0f} pictures/s: "
-            f"{m['over_limit']:.2f} (spread {s['over_limit']:.2f}) of the limit of decode and forward pass alone, "
-            f"{m['over_all_work']:.2f} (spread {s['over_all_work']:.2f}) of the limit of all that it does.",
-        ]
-    )
+    """The pass against its limit, per encoder."""
+    runs = result["runs"]
+    lines = [
+        "## The scan against the machine",
+        "",
+        f"`python -m benchmarks.scan`: {runs[0]['cores']} cores. Core-milliseconds a picture by part, with all cores "
+        "at work on it (*measure* holds its own decode); pictures/s of the pass; its throughput over the limit of "
+        "decode and forward pass alone, and over the limit of all that it does (spread in brackets).",
+        "",
+        "| encoder | pictures | decode | measure | prepare | forward | pictures/s | over decode + forward | over all |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        n, m, s = run["pictures"], run["median"], run["spread"]
+        parts = " | ".join(f"{1000 * m[part] / n:.2f}" for part in ("decode", "measure", "prepare", "forward"))
+        ratios = " | ".join(f"{m[key]:.2f} ({s[key]:.2f})" for key in ("over_limit", "over_all_work"))
+        lines.append(f"| {run['encoder']} | {n} | {parts} | {n / m['pass_wall']:.0f} | {ratios} |")
+    return "\n".join(lines)
 
 
 def intervals(result: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
 """How near the scan's one pass comes to the machine's limit, and where its time goes.
 
-    python -m benchmarks.scan [FOLDER] [--model toon]
+    python -m benchmarks.scan [FOLDER] [--model toon] [--clip 200]
 
 The limit is what decoding and the forward pass alone would allow: cores ÷ (decode + forward core-seconds a picture).
 The pass does more than that (quality, hash, thumbnail, resizing, rows), so 1 cannot be reached; every part is listed
-with its core-milliseconds. All in one run, alternating, medians with the spread of the repeats.
+with its core-milliseconds. Parts are measured with all cores at work on the same part, because cores share caches and
+clock; all in one run, alternating, medians with the spread of the repeats. `--clip N` measures the first N pictures
+once more with a CLIP of real size (ViT-B-32 with random weights: they take as long as trained ones).
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import contextlib
 import json
 import os
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT.parent / "shared" / "data" / "kaykit_views"
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("decode", "measure", "prepare", "forward")
+REAL_SIZE = "ViT-B-32"
 
 
 def core_seconds(work: Callable[[], object]) -> float:
@@ -36,46 +41,69 @@ def core_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-class Parts:
-    """The parts of the pass over one folder, each alone on one core, and the pass itself on all."""
+def random_clip(folder: Path, config: dict[str, Any]) -> str:
+    """Save an open_clip model of `config` (its `model_cfg`) with random weights; its `local-dir:` name."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
 
-    def __init__(self, folder: Path, model: str) -> None:
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**config)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    save_file(dict(model.state_dict()), folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+class Parts:
+    """The parts of the pass over one folder, each on all cores at once, and the pass itself."""
+
+    def __init__(self, folder: Path, model: str, most: int | None = None) -> None:
         from diversity.config import EncoderConfig, ScanConfig
         from diversity.encoders import load_encoder
         from diversity.ingest import list_sources
 
         self.config, self.encoder = ScanConfig(), load_encoder(EncoderConfig(model=model))
-        self.sources = list_sources(folder, self.config)
+        self.sources = list_sources(folder, self.config)[:most]
         self.data = [source.read() for source in self.sources]
-        self.pictures = self.decode()
-        self.prepared = np.stack([self.encoder.prepare(picture) for picture in self.pictures])
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self.pictures = [pixels for data in self.data for pixels in self._decoded(data)]
+        self.prepared = np.stack([self.encoder.prepare(pixels) for pixels in self.pictures])
 
-    def decode(self) -> list:
-        """Every picture that can be decoded."""
+    def _on_all_cores(self, work: Callable[[Any], object], things: Sequence[Any]) -> None:
+        for _ in self.pool.map(work, things):
+            pass
+
+    def _decoded(self, data: bytes) -> list[np.ndarray]:
+        """The pixels, where `data` can be decoded."""
         from diversity.decode import BadPicture, decode
 
-        pictures = []
-        for raw in self.data:
-            with contextlib.suppress(BadPicture):
-                pictures.append(decode(raw, max_pixels=self.config.max_pixels).picture)
-        return pictures
+        with contextlib.suppress(BadPicture):
+            return [decode(data, max_pixels=self.config.max_pixels).pixels]
+        return []
+
+    def decode(self) -> None:
+        """Pixels and their hash."""
+        self._on_all_cores(self._decoded, self.data)
 
     def measure(self) -> None:
         """Decode, quality, hash, thumbnail."""
         from diversity.measure import measure
 
-        for raw in self.data:
-            measure(raw, self.config)
+        self._on_all_cores(lambda data: measure(data, self.config), self.data)
 
     def prepare(self) -> None:
         """The encoder's resizing."""
-        for picture in self.pictures:
-            self.encoder.prepare(picture)
+        self._on_all_cores(self.encoder.prepare, self.pictures)
 
     def forward(self) -> None:
-        """The forward pass, in the batches of the scan."""
-        for start in range(0, len(self.prepared), BATCH):
+        """The forward pass, in the batches of the scan, one core each."""
+        import torch
+
+        def encode(start: int) -> None:
+            torch.set_num_threads(1)
             self.encoder.encode_prepared(self.prepared[start : start + BATCH])
+
+        self._on_all_cores(encode, range(0, len(self.prepared), BATCH))
 
     def whole_pass(self) -> None:
         """What a scan does, with the encoder already loaded."""
@@ -86,12 +114,7 @@ class Parts:
 
 def one_round(parts: Parts, cores: int) -> dict[str, float]:
     """Seconds of every part, and the two ratios."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     row = {name: core_seconds(getattr(parts, name)) for name in PARTS}
-    torch.set_num_threads(threads)
     start = time.perf_counter()
     row["pass_cpu"] = core_seconds(parts.whole_pass)
     row["pass_wall"] = time.perf_counter() - start
@@ -100,29 +123,44 @@ def one_round(parts: Parts, cores: int) -> dict[str, float]:
     return row
 
 
-def main() -> None:
-    """Measure, print, and keep the figures in benchmarks/results/scan.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=DEFAULT)
-    parser.add_argument("--model", default="toon")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    parts, cores = Parts(options.folder, options.model), os.cpu_count() or 1
-    rows = [one_round(parts, cores) for _ in range(options.repeats + 1)][1:]  # the first warms caches
+def measured(parts: Parts, name: str, repeats: int) -> dict[str, Any]:
+    """Print and return the medians and spreads of `repeats` rounds after one that warms caches."""
+    cores = os.cpu_count() or 1
+    rows = [one_round(parts, cores) for _ in range(repeats + 1)][1:]
     median = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
     spread = {key: max(row[key] for row in rows) - min(row[key] for row in rows) for key in rows[0]}
     n = len(parts.pictures)
-    print(f"{n} pictures, {cores} cores, {parts.encoder.name}, {options.repeats} repeats")
-    for name in PARTS:
-        print(f"  {name:<8} {1000 * median[name] / n:6.2f} core-ms a picture")
+    print(f"{n} pictures, {cores} cores, {name}, {repeats} repeats")
+    for part in PARTS:
+        print(f"  {part:<8} {1000 * median[part] / n:6.2f} core-ms a picture")
     print(
         f"  the pass: {n / median['pass_wall']:.0f} pictures/s, spread {spread['pass_wall'] / median['pass_wall']:.0%}"
     )
     print(f"  over the limit of decode + forward:  {median['over_limit']:.2f}, spread {spread['over_limit']:.2f}")
     print(f"  over the limit of all that it does:  {median['over_all_work']:.2f}, spread {spread['over_all_work']:.2f}")
+    return {"pictures": n, "cores": cores, "encoder": name, "median": median, "spread": spread}
+
+
+def main() -> None:
+    """Measure, print, and keep the figures in benchmarks/results/scan.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=DEFAULT)
+    parser.add_argument("--model", default="toon")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--clip", type=int, default=200, metavar="N", help="pictures for a CLIP of real size; 0: none")
+    options = parser.parse_args()
+    parts = Parts(options.folder, options.model)
+    runs = [measured(parts, parts.encoder.id, options.repeats)]
+    if options.clip:
+        import open_clip
+
+        with tempfile.TemporaryDirectory() as folder:
+            parts = Parts(
+                options.folder, random_clip(Path(folder), open_clip.get_model_config(REAL_SIZE)), options.clip
+            )
+            runs.append(measured(parts, f"{REAL_SIZE}, random weights", min(options.repeats, 3)))
     RESULTS.mkdir(exist_ok=True)
-    result = {"pictures": n, "cores": cores, "encoder": parts.encoder.id, "median": median, "spread": spread}
-    (RESULTS / "scan.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "scan.json").write_text(json.dumps({"runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

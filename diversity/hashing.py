@@ -32,11 +32,12 @@ def phash(grey: NDArray[np.uint8]) -> int | None:
     """
     squashed = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(squashed)[:KEPT, :KEPT]
-    if float(np.median(np.abs(low.ravel()[1:]))) < LEAST_STRUCTURE:
+    if np.count_nonzero(np.abs(low.ravel()[1:]) >= LEAST_STRUCTURE) < KEPT * KEPT // 2:
         return None
     low[0] *= np.sqrt(2)  # from orthonormal scaling to the plain sums of the reference implementation
     low[:, 0] *= np.sqrt(2)
-    above = low > np.median(low)
+    middle = np.sort(low, axis=None)[KEPT * KEPT // 2 - 1 : KEPT * KEPT // 2 + 1]
+    above = low > middle.mean()
     return int.from_bytes(np.packbits(above).tobytes(), "big")
 
 

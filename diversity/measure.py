@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from io import BytesIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from diversity import hashing, quality
 from diversity.config import ScanConfig
@@ -23,7 +21,7 @@ from diversity.sharpness import block_means
 UInt8Array = NDArray[np.uint8]
 
 LOSSLESS = frozenset({"PNG", "BMP", "DIB", "GIF", "TIFF", "PPM", "ICO", "PSD", "QOI", "TGA"})
-JPEG = {"quality": 82}  # a fifth of the time of WebP for a third more bytes
+JPEG_QUALITY = 82  # thumbnails; a fifth of the time of WebP for a third more bytes
 
 cv2.setNumThreads(1)  # the scan runs one picture per thread
 
@@ -36,12 +34,12 @@ class Measured:
         columns: Values of `tables.IMAGES` by name, without those that the source gives; with a problem, those of the
             pixels are absent.
         thumbnail: JPEG on white, longest side `config.thumbnail`; None with a problem.
-        picture: RGB, upright, on mid grey, for `encoder.prepare`; None with a problem.
+        pixels: uint8 [h, w, 3], RGB, upright, on mid grey, for `encoder.prepare`; None with a problem.
     """
 
     columns: dict[str, object]
     thumbnail: bytes | None
-    picture: Image.Image | None
+    pixels: UInt8Array | None
 
 
 def measure_source(source: Source, config: ScanConfig) -> Measured:
@@ -72,11 +70,10 @@ def measure(data: bytes, config: ScanConfig) -> Measured:
 def _measure(decoded: Decoded, data: bytes, digest: str, thumbnail: int) -> Measured:
     levels = _halvings(decoded.pixels)
     opacities = [] if decoded.alpha is None else _halvings(np.asarray(decoded.alpha))
-    small = levels[-1]
+    small = quality.Reduced.of(levels[-1], opacities[-1] if opacities else None)
     judged = quality.assess(
         decoded.pixels,
         small,
-        opacities[-1] if opacities else None,
         bits=None if decoded.format in LOSSLESS else 8.0 * len(data),
         frames=decoded.frames,
     )
@@ -88,14 +85,14 @@ def _measure(decoded: Decoded, data: bytes, digest: str, thumbnail: int) -> Meas
         "format": decoded.format,
         "mode": decoded.mode,
         "frames": decoded.frames,
-        "phash": hashing.phash(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)),
+        "phash": hashing.phash(small.grey),
         **judged.columns(),
         "problem": None,
     }
     return Measured(
         columns,
         _thumbnail(_fitted(levels, thumbnail), _fitted(opacities, thumbnail) if opacities else None),
-        decoded.picture,
+        decoded.pixels,
     )
 
 
@@ -112,12 +109,17 @@ def _halvings(pixels: UInt8Array) -> list[UInt8Array]:
 
 
 def _fitted(levels: list[UInt8Array], longest: int) -> UInt8Array:
-    """The picture with a longest side of `longest` pixels, from the level next above it; never enlarged."""
-    enough = [level for level in levels if max(level.shape[:2]) >= longest] or levels[:1]
-    height, width = enough[-1].shape[:2]
-    scale = min(1.0, longest / max(height, width))
+    """The picture with a longest side of `longest` pixels, or of up to a fifth less where a halving gives that.
+
+    Made from the level next above; never enlarged.
+    """
+    nearest = [level for level in levels if max(level.shape[:2]) >= 0.8 * longest][-1:] or levels[:1]
+    height, width = nearest[0].shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return nearest[0]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(enough[-1], size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(nearest[0], size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _thumbnail(pixels: UInt8Array, opacity: UInt8Array | None) -> bytes:
@@ -125,6 +127,5 @@ def _thumbnail(pixels: UInt8Array, opacity: UInt8Array | None) -> bytes:
     if opacity is not None:
         lifted = pixels + (255 - opacity[..., None].astype(np.float32)) * ((255 - BACKGROUND) / 255)
         pixels = np.clip(np.rint(lifted), 0, 255).astype(np.uint8)
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", **JPEG)
-    return file.getvalue()
+    _, file = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    return bytes(file)

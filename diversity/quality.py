@@ -8,7 +8,9 @@ bright are CleanVision's.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from diversity.sharpness import edge_spread
 
 UInt8Array = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 
 SMALL = 256  # most pixels along the longest side of the picture that light, colour and background are measured on
 TRAINING = 512  # longest side, pixels, at which blur is judged
@@ -28,6 +31,9 @@ BAR_NOISE = 8.0  # grey levels: most that a letterbox bar differs from its own c
 BAR_STAINS = 0.03  # this share of each line (JPEG rings around the corners of a frame)
 BAR_STEP = 16.0  # grey levels: least by which most of the first line of content differs from the bar
 BAR_LEAST = 0.02  # narrower uniform margins are not letterboxes
+
+_LEVELS = np.arange(256, dtype=np.float32)
+_SUM = np.ones((1, 3), np.float32)
 
 FLAGS = {
     "blurred": "edges spread over more than 1.3 pixels with the longest side at 512 pixels (under 256 counts as 256)",
@@ -78,30 +84,52 @@ class Quality:
         return {name: getattr(self, name) for name in self.__slots__} | {"flags": list(self.flags)}
 
 
-def assess(
-    pixels: UInt8Array,
-    small: UInt8Array,
-    opacity: UInt8Array | None = None,
-    *,
-    bits: float | None = None,
-    frames: int = 1,
-) -> Quality:
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduced:
+    """A picture with a longest side of at most `SMALL`, made once for everything that is measured at that size.
+
+    Attributes:
+        picture: uint8 [h, w, 3].
+        grey: Its luma, uint8 [h, w].
+        opacity: uint8 [h, w], 255 opaque; None: all opaque.
+    """
+
+    picture: UInt8Array
+    grey: UInt8Array
+    opacity: UInt8Array | None
+
+    @classmethod
+    def of(cls, picture: UInt8Array, opacity: UInt8Array | None = None) -> Self:
+        """With the luma of `picture` uint8 [h, w, 3]."""
+        return cls(picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8), opacity)
+
+    def inside(self, box: Box) -> Reduced:
+        """The part of it within top, bottom, left, right (ends excluded)."""
+        height, width = self.grey.shape
+        if box == (0, height, 0, width):
+            return self
+        part = np.s_[box[0] : box[1], box[2] : box[3]]
+        cut = [np.ascontiguousarray(plane[part]) for plane in (self.picture, self.grey)]
+        return Reduced(*cut, None if self.opacity is None else np.ascontiguousarray(self.opacity[part]))
+
+
+def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, frames: int = 1) -> Quality:
     """Judge one picture.
 
     Args:
         pixels: uint8 [h, w, 3], as decoded.
-        small: The same reduced to a longest side of at most `SMALL`, uint8 [h', w', 3].
-        opacity: uint8 [h', w'], 255 opaque; None: all opaque.
+        small: The same reduced.
         bits: Size of the file in bits, for lossy formats; None for lossless ones.
         frames: Of an animation.
     """
     longest = max(pixels.shape[:2])
-    box = content_box(small)
-    border = 1 - (box[1] - box[0]) * (box[3] - box[2]) / (small.shape[0] * small.shape[1])
-    alpha_share = 0.0 if opacity is None else 1 - float(opacity.mean()) / 255
-    large, inner = _without_bars(pixels, small, box)
-    mask = None if opacity is None else (opacity[box[0] : box[1], box[2] : box[3]] > 127).astype(np.uint8)
-    light, background, spread = light_of(inner, mask), background_flat(inner), edge_spread(large, inner)
+    box = content_box(small.grey)
+    border = 1 - (box[1] - box[0]) * (box[3] - box[2]) / small.grey.size
+    alpha_share = 0.0 if small.opacity is None else 1 - float(small.opacity.mean()) / 255
+    large, inner = _without_bars(pixels, small.grey.shape, box), small.inside(box)
+    mask = None if inner.opacity is None else (inner.opacity > 127).astype(np.uint8)
+    light, spread = light_of(inner.grey, mask), edge_spread(large, inner.grey)
+    background = background_flat(inner.picture)
     at_training = None if spread is None else spread * TRAINING / max(longest, TRAINING // 2)
     flags = {
         "blurred": at_training is not None and at_training > 1.3,
@@ -120,7 +148,7 @@ def assess(
         dark_share=light.dark_share,
         bright_share=light.bright_share,
         contrast=light.contrast,
-        colourfulness=colourfulness(inner, mask),
+        colourfulness=colourfulness(inner.picture, mask),
         background_flat=background,
         alpha_share=alpha_share,
         border_share=border,
@@ -147,11 +175,10 @@ class Light:
         return self.p98 - self.p2
 
 
-def light_of(picture: UInt8Array, mask: UInt8Array | None = None) -> Light:
-    """Luma statistics of `picture` uint8 [h, w, 3] where `mask` uint8 [h, w] is not 0; mid grey where nothing is."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+def light_of(grey: UInt8Array, mask: UInt8Array | None = None) -> Light:
+    """Luma statistics of `grey` uint8 [h, w] where `mask` uint8 [h, w] is not 0; mid grey where nothing is."""
     histogram = cv2.calcHist([grey], [0], mask, [256], [0, 256]).ravel().astype(np.float64)
-    if not histogram.sum():
+    if not histogram.any():
         histogram[128] = 1.0
     share = histogram / histogram.sum()
     p2, p5, p98, p99 = np.searchsorted(np.cumsum(share), (0.02, 0.05, 0.98, 0.99)) / 255
@@ -162,85 +189,129 @@ def light_of(picture: UInt8Array, mask: UInt8Array | None = None) -> Light:
 def colourfulness(picture: UInt8Array, mask: UInt8Array | None = None) -> float:
     """Hasler & Süsstrunk 2003, equation 3: sqrt(var rg + var yb) + 0.3 sqrt(mean² rg + mean² yb), 8-bit units.
 
+    With rg = r - g and yb = (r + g)/2 - b, both squares follow from those of the three differences of channels, which
+    are sums of whole numbers: yb² = ((r - b)² + (g - b)²)/2 - (r - g)²/4.
+
     Args:
         picture: uint8 [h, w, 3].
         mask: uint8 [h, w], 0 where pixels do not count.
     """
-    opponents = cv2.transform(picture.astype(np.float32), np.array([[1, -1, 0], [0.5, 0.5, -1]], np.float32))
-    mean, deviation = cv2.meanStdDev(opponents, mask=mask)
-    return float(np.linalg.norm(deviation) + 0.3 * np.linalg.norm(mean))
+    count = picture.shape[0] * picture.shape[1] if mask is None else cv2.countNonZero(mask)
+    if not count:
+        return 0.0
+    red, green, blue = cv2.mean(picture, mask)[:3]
+    r, g, b = cv2.split(picture)
+    rg, rb, gb = (cv2.norm(x, y, cv2.NORM_L2SQR, mask) / count for x, y in ((r, g), (r, b), (g, b)))
+    mean = (red - green) ** 2 + ((red + green) / 2 - blue) ** 2
+    square = rg + (rb + gb) / 2 - rg / 4
+    return math.sqrt(max(square - mean, 0.0)) + 0.3 * math.sqrt(mean)
 
 
 def background_flat(picture: UInt8Array) -> float:
-    """Share of the ring along the edges within `RING_DISTANCE` of the ring's median colour, 0..1."""
+    """Share of the ring along the edges within `RING_DISTANCE` of the ring's median colour, 0..1.
+
+    Args:
+        picture: uint8 [h, w, 3].
+    """
     height, width = picture.shape[:2]
     rim = max(1, round(RING * min(height, width)))
     if min(height, width) <= 2 * rim:
-        ring = picture.reshape(-1, 3)
+        ring = picture.reshape(-1, 1, 3)
     else:
         sides = picture[:rim], picture[-rim:], picture[rim:-rim, :rim], picture[rim:-rim, -rim:]
-        ring = np.concatenate([side.reshape(-1, 3) for side in sides])
-    apart = ring.astype(np.float32) - np.median(ring, axis=0).astype(np.float32)
-    return float((np.einsum("ij,ij->i", apart, apart) <= RING_DISTANCE**2).mean())
+        ring = np.concatenate([side.reshape(-1, 1, 3) for side in sides])
+    squares = np.empty((256, 1, 3), np.float32)  # value → squared distance from the median, by channel
+    for channel in range(3):
+        counts = cv2.calcHist([ring], [channel], None, [256], [0, 256]).cumsum()
+        squares[:, 0, channel] = (_LEVELS - np.searchsorted(counts, counts[-1] / 2)) ** 2
+    apart = cv2.transform(cv2.LUT(ring, squares), _SUM)
+    return np.count_nonzero(apart <= RING_DISTANCE**2) / len(ring)
 
 
-def content_box(picture: UInt8Array) -> tuple[int, int, int, int]:
+def content_box(grey: UInt8Array) -> Box:
     """Top, bottom, left, right (ends excluded) of what is inside uniform bars (letterbox, pillarbox, frame).
 
     A plain background is not a bar: where a bar ends, most of the next line differs from it, while a figure in front
     of a background begins somewhere in the line. Nor is a plain sky above a horizon: bars face one another in one
     colour, or are black or white.
+
+    Args:
+        grey: uint8 [h, w].
     """
-    height, width = picture.shape[:2]
-    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-    top, bottom = _bars(grey)
+    height, width = grey.shape
+    top, bottom = _bars(grey, 1)
     inside = grey[top : height - bottom]  # a frame's sides are crossed by its top and bottom
-    left, right = _bars(inside.T) if len(inside) else (0, 0)
+    left, right = _bars(inside, 0) if len(inside) else (0, 0)
     if top + bottom >= height or left + right >= width:
         return 0, height, 0, width
     return top, height - bottom, left, width - right
 
 
-def _bars(grey: UInt8Array) -> tuple[int, int]:
-    """Rows of the bars at top and bottom of `grey`."""
-    first, last = float(np.median(grey[0])), float(np.median(grey[-1]))
-    top, bottom = _bar(grey), _bar(grey[::-1])
-    if top and bottom and abs(first - last) <= BAR_NOISE:
-        return top, bottom
-    return (top if _is_black_or_white(first) else 0), (bottom if _is_black_or_white(last) else 0)
+def _bars(grey: UInt8Array, along: int) -> tuple[int, int]:
+    """Lines of the bars at the two ends of `grey`: rows at top and bottom (`along` 1), else columns at the sides."""
+    ends = (grey[0], grey[-1]) if along else (grey[:, 0], grey[:, -1])
+    first, last = (int(np.sort(end)[len(end) // 2]) for end in ends)
+    most = BAR_STAINS * len(ends[0])
+    plain = [_is_plain(end, colour, most) for end, colour in zip(ends, (first, last), strict=True)]
+    if not any(plain):
+        return 0, 0  # the usual case, cheaply
+    front = _Bar(grey, first, along)
+    back = front if first == last else _Bar(grey, last, along)
+    begin = front.width(most, 1) if plain[0] else 0
+    end = back.width(most, -1) if plain[1] else 0
+    if begin and end and abs(first - last) <= BAR_NOISE:
+        return begin, end
+    return (begin if _is_black_or_white(first) else 0), (end if _is_black_or_white(last) else 0)
 
 
-def _is_black_or_white(level: float) -> bool:
+def _is_plain(line: UInt8Array, colour: int, most: float) -> bool:
+    """Whether no more than `most` pixels of `line` differ from `colour`."""
+    return np.count_nonzero(np.abs(line.astype(np.int16) - colour) > BAR_NOISE) <= most
+
+
+def _is_black_or_white(level: int) -> bool:
     return level <= 2 * BAR_NOISE or level >= 255 - BAR_NOISE
 
 
-def _bar(grey: UInt8Array) -> int:
-    """Rows of the uniform bar at the top of `grey`; 0 where there is none, or where all is uniform."""
-    colour = float(np.median(grey[0]))
-    if (np.abs(grey[0] - colour) > BAR_NOISE).mean() > BAR_STAINS:
-        return 0
-    apart = np.abs(grey.astype(np.float32) - colour)
-    uniform = (apart > BAR_NOISE).mean(axis=1) <= BAR_STAINS
-    rows = int(np.argmin(uniform))  # 0 where all is uniform
-    if rows < max(2, BAR_LEAST * len(grey)):
-        return 0
-    begun = (apart[rows : rows + 4] > BAR_STEP).mean(axis=1)  # the rows at the step mix both, JPEG smears them
-    return rows if float(begun.max()) >= 0.75 else 0
+class _Bar:
+    """A bar of one colour that may lie at the begin or the end of a picture.
+
+    Args:
+        grey: uint8 [h, w].
+        colour: Grey level of the bar.
+        along: 1 for lines that are rows, 0 for columns.
+    """
+
+    def __init__(self, grey: UInt8Array, colour: int, along: int) -> None:
+        self._apart, self._along = cv2.absdiff(grey, float(colour)), along
+        self._stained = self._beyond(BAR_NOISE)
+
+    def _beyond(self, limit: float) -> NDArray[np.int32]:
+        """How many pixels of every line are further from the colour than `limit`."""
+        _, above = cv2.threshold(self._apart, limit, 1, cv2.THRESH_BINARY)
+        return np.asarray(cv2.reduce(above, self._along, cv2.REDUCE_SUM, dtype=cv2.CV_32S), np.int32).ravel()
+
+    def width(self, most: float, step: int) -> int:
+        """Lines of the bar at the begin (`step` 1) or end (-1); 0 where there is none, or where all is uniform."""
+        uniform = self._stained[::step] <= most
+        lines = int(np.argmin(uniform))  # 0 where all is uniform
+        if lines < max(2, BAR_LEAST * len(uniform)):
+            return 0
+        begun = self._beyond(BAR_STEP)[::step][lines : lines + 4]  # the lines at the step mix both, JPEG smears them
+        return lines if begun.max() >= 0.75 * self._apart.shape[self._along] else 0
 
 
-def _without_bars(
-    pixels: UInt8Array, small: UInt8Array, box: tuple[int, int, int, int]
-) -> tuple[UInt8Array, UInt8Array]:
-    """Both sizes of the picture inside `box`; the large one loses one more small pixel at each bar's step."""
-    height, width = small.shape[:2]
+def _without_bars(pixels: UInt8Array, small: tuple[int, ...], box: Box) -> UInt8Array:
+    """The picture inside `box` of its reduced size `small`; one more small pixel is lost at each bar's step."""
+    height, width = small
     top, bottom, left, right = box
     if box == (0, height, 0, width):
-        return pixels, small
+        return pixels
     down, across = pixels.shape[0] / height, pixels.shape[1] / width
     rows = slice(int((top + (top > 0)) * down), int((bottom - (bottom < height)) * down))
     columns = slice(int((left + (left > 0)) * across), int((right - (right < width)) * across))
     large = pixels[rows, columns]
-    return (large if large.size else pixels), np.ascontiguousarray(small[top:bottom, left:right])
+    return large if large.size else pixels
 
 
 def _overall(area: int, spread: float | None, light: Light, bits: float | None) -> float:

@@ -22,19 +22,31 @@ import polars as pl
 from diversity import tables
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from diversity.config import ScanConfig
     from diversity.encoders import TextEncoder
     from diversity.encoders.base import Float32Array, UInt8Array
     from diversity.ingest import Source
     from diversity.progress import Advance
 
-    Input = tuple[str, UInt8Array | Image]
-
-BATCH = 32  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
+BATCH = 16  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
+LOOK = 8  # pictures per piece of work: handing over costs about as much as a tenth of a picture
 UNREADABLE = "The file cannot be read"  # how the problem of a file begins that could not be opened (`measure.py`)
 WAITING_BYTES = 256 * 2**20  # decoded pictures held while the encoder is still loading
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture that waits for its forward pass.
+
+    Attributes:
+        content: Its hash.
+        pixels: uint8 [h, w, 3], as decoded, or as the encoder wants it.
+        prepared: Which of the two.
+    """
+
+    content: str
+    pixels: UInt8Array
+    prepared: bool
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Seen:
 
     row: dict[str, Any]
     thumbnail: bytes | None
-    prepared: UInt8Array | Image | None
+    input: Input | None
 
 
 @dataclass
@@ -105,8 +117,8 @@ class Scanner:
                 found.rows.append(seen.row)
                 if seen.thumbnail is not None:
                     found.thumbnails[seen.row["content"]] = seen.thumbnail
-                if seen.prepared is not None:
-                    waiting.append((seen.row["content"], seen.prepared))
+                if seen.input is not None:
+                    waiting.append(seen.input)
                 while len(waiting) >= BATCH and self._encoder.done():
                     encoding.append(pool.submit(self._encode, waiting[:BATCH]))
                     del waiting[:BATCH]
@@ -122,49 +134,50 @@ class Scanner:
 
     def _ahead(self, pool: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[Seen]:
         """Results in order, with enough work queued that the workers never wait for the consumer."""
-        queue: list[Future[Seen]] = []
-        depth = 4 * BATCH if self._encoder.done() else 64 * BATCH
-        iterator = iter(sources)
+        queue: deque[Future[list[Seen]]] = deque()
+        depth = (4 if self._encoder.done() else 128) * self._workers
         try:
-            for source in iterator:
-                queue.append(pool.submit(self._look, source))
+            for start in range(0, len(sources), LOOK):
+                queue.append(pool.submit(self._look, sources[start : start + LOOK]))
                 if len(queue) >= depth:
-                    yield queue.pop(0).result()
+                    yield from queue.popleft().result()
             while queue:
-                yield queue.pop(0).result()
+                yield from queue.popleft().result()
         finally:
             for future in queue:
                 future.cancel()
 
-    def _look(self, source: Source) -> Seen:
+    def _look(self, sources: Sequence[Source]) -> list[Seen]:
+        return [self._look_at(source) for source in sources]
+
+    def _look_at(self, source: Source) -> Seen:
         from diversity.measure import measure_source
 
         columns = source_columns(source)
         measured = measure_source(source, self._config)
         row = {**dict.fromkeys(tables.IMAGES), **columns, **measured.columns}
-        return Seen(row, measured.thumbnail, self._prepare(row["content"], measured.picture))
+        return Seen(row, measured.thumbnail, self._input(row["content"], measured.pixels))
 
-    def _prepare(self, content: str | None, picture: Image | None) -> UInt8Array | Image | None:
-        """The encoder's input; or the picture itself, within a memory budget, while the encoder is loading."""
-        if picture is None or content is None:
+    def _input(self, content: str | None, pixels: UInt8Array | None) -> Input | None:
+        """The encoder's input; or the pixels themselves, within a memory budget, while the encoder is loading."""
+        if pixels is None or content is None:
             return None
         with self._lock:
             if content in self._known:
                 return None
             self._known.add(content)
-            size = 3 * picture.width * picture.height
-            wait = not self._encoder.done() and self._waiting + size <= WAITING_BYTES
-            self._waiting += size if wait else 0
-        return picture if wait else self._encoder.result().prepare(picture)
+            wait = not self._encoder.done() and self._waiting + pixels.nbytes <= WAITING_BYTES
+            self._waiting += pixels.nbytes if wait else 0
+        return Input(content, pixels if wait else self._encoder.result().prepare(pixels), not wait)
 
     def _encode(self, batch: list[Input]) -> dict[str, Float32Array]:
         """Content → vector, by one forward pass padded to the one batch size."""
         encoder = self._encoder.result()
         _one_core()
-        inputs = [part if isinstance(part, np.ndarray) else encoder.prepare(part) for _, part in batch]
+        inputs = [part.pixels if part.prepared else encoder.prepare(part.pixels) for part in batch]
         padding = [inputs[0]] * (BATCH - len(inputs))
         vectors = encoder.encode_prepared(np.stack(inputs + padding))[: len(batch)]
-        return {content: vector for (content, _), vector in zip(batch, vectors, strict=True)}
+        return {part.content: vector for part, vector in zip(batch, vectors, strict=True)}
 
 
 def embeddings_frame(vectors: dict[str, Float32Array]) -> pl.DataFrame:

@@ -12,6 +12,8 @@ backgrounds and shallow focus do not count as blur; ratios do not depend on cont
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -35,25 +37,29 @@ def edge_spread(pixels: UInt8Array, small: UInt8Array) -> float | None:
 
     Args:
         pixels: uint8 [h, w, 3].
-        small: The same picture, uint8 [h', w', 3], longest side about 128 to 256: where structure is looked for.
+        small: The luma of the same picture, uint8 [h', w'], longest side about 128 to 256: where structure is looked
+            for.
 
     Returns:
         The radius, or None where there is no structure to measure (a flat picture, or one under 8 pixels).
     """
-    windows, factor = _windows(pixels, small)
+    side = max(LEAST_SIDE, max(pixels.shape) // GRID)
+    factor = max(1, side // MOST_SIDE)
+    if min(pixels.shape[:2]) < 8 * factor:
+        return None
+    windows = _windows(pixels, small, side, factor)
     energies: list[float] = []
     while len(energies) < LEVELS and min(windows.shape[1:]) >= 8:
         energies.append(_energy(windows) - _ROUNDING / 4 ** len(energies))
         windows = _halved(windows)
     if len(energies) < 2 or energies[1] < 0.5:
         return None
-    fine = np.maximum(energies[:-1], 1e-2)
-    ratio = np.maximum(energies[1:], 1e-2) / fine
-    spread = np.sqrt(_C * ratio / np.maximum(4 - ratio, 0.02))
-    best = float(spread[0])
-    for level in range(1, len(spread)):
-        if spread[level] >= _SOFT:
-            best = max(best, float(2**level * spread[level]))
+    best = 0.0
+    for level, (fine, coarse) in enumerate(pairwise(max(energy, 1e-2) for energy in energies)):
+        ratio = coarse / fine
+        spread = math.sqrt(_C * ratio / max(4 - ratio, 0.02))
+        if level == 0 or spread >= _SOFT:
+            best = max(best, 2**level * spread)
     return best * factor
 
 
@@ -68,26 +74,24 @@ def block_means(picture: NDArray[Any], factor: int) -> NDArray[Any]:
     return cv2.resize(picture[: rows * factor, : columns * factor], (columns, rows), interpolation=cv2.INTER_AREA)
 
 
-def _windows(pixels: UInt8Array, small: UInt8Array) -> tuple[Float32Array, int]:
-    """Grey windows float32 [n, h, w] around the most structured cells, and by which whole factor they were reduced."""
+def _windows(pixels: UInt8Array, small: UInt8Array, side: int, factor: int) -> Float32Array:
+    """Grey windows of `side` pixels around the most structured cells, reduced by `factor`: float32 [n, h, w]."""
     height, width = pixels.shape[:2]
-    side = max(LEAST_SIDE, max(height, width) // GRID)
-    factor = max(1, side // MOST_SIDE)
-    found: dict[tuple[int, int], NDArray[Any]] = {}
+    corners: dict[tuple[int, int], None] = {}
     for row, column in _structured(small):
         top = min(max(0, int((row + 0.5) * height / GRID) - side // 2), max(0, height - side))
         left = min(max(0, int((column + 0.5) * width / GRID) - side // 2), max(0, width - side))
-        if (top, left) not in found:
-            window = cv2.cvtColor(pixels[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
-            found[top, left] = block_means(window, factor)
-    return np.stack(list(found.values())).astype(np.float32), factor
+        corners[top, left] = None
+    tall, wide = (min(side, length) // factor for length in (height, width))
+    found = [pixels[top : top + tall * factor, left : left + wide * factor] for top, left in corners]
+    grey = block_means(np.asarray(cv2.cvtColor(np.concatenate(found), cv2.COLOR_RGB2GRAY)), factor)
+    return grey.astype(np.float32).reshape(len(corners), tall, wide)
 
 
 def _structured(small: UInt8Array) -> list[tuple[int, int]]:
     """Row and column of the cells with most gradient energy, judged coarsely so that noise does not count."""
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    grey = block_means(grey, 2) if max(grey.shape) > 192 else grey
-    across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    small = block_means(small, 2) if max(small.shape) > 192 else small
+    across, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
     cells = cv2.resize(across * across + down * down, (GRID, GRID), interpolation=cv2.INTER_AREA)
     order = np.argsort(-cells, axis=None, kind="stable")[:WINDOWS]
     return [divmod(int(cell), GRID) for cell in order]
@@ -95,9 +99,12 @@ def _structured(small: UInt8Array) -> list[tuple[int, int]]:
 
 def _energy(windows: Float32Array) -> float:
     """Mean squared central difference over all windows [n, h, w]."""
-    across = windows[:, 1:-1, 2:] - windows[:, 1:-1, :-2]
-    down = windows[:, 2:, 1:-1] - windows[:, :-2, 1:-1]
-    return float(np.vdot(across, across) + np.vdot(down, down)) / across.size / 4
+    count, rows, columns = windows.shape
+    column = windows.reshape(count * rows, columns)  # one above another for differences across, side by side for down
+    row = np.ascontiguousarray(windows.transpose(1, 0, 2)).reshape(rows, count * columns)
+    across = cv2.norm(column[:, 2:], column[:, :-2], cv2.NORM_L2SQR) / (count * rows * (columns - 2))
+    down = cv2.norm(row[2:], row[:-2], cv2.NORM_L2SQR) / (count * columns * (rows - 2))
+    return float(across + down) / 4
 
 
 def _halved(windows: Float32Array) -> Float32Array:

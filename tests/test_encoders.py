@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scenes import scene
 
 from diversity.config import EncoderConfig
 from diversity.encoders import load_encoder, resolve
 from diversity.encoders.base import TextEncoder
+from diversity.encoders.open_clip_encoder import _fused
+from diversity.encoders.spec import LOCAL, TOON_FOLDER
 from diversity.errors import EncoderError
 
 TINY = {
@@ -57,18 +60,61 @@ def test_rows_are_unit_and_texts_share_the_space(tiny: TextEncoder) -> None:
     assert tiny.logit_scale == pytest.approx(1 / 0.07, rel=1e-3)
 
 
+def shapes(n: int) -> list[Image.Image]:
+    """Pictures of shapes with edges; large, wide, tall, and smaller than the input on one side."""
+    sizes = [(320, 320), (1500, 400), (61, 200), (33, 40)]
+    return [scene(seed).resize(size, Image.Resampling.BICUBIC) for seed, size in enumerate(sizes[:n])]
+
+
 @pytest.mark.parametrize("mode", ["squash", "longest", "shortest"])
 def test_prepare_and_encode_equal_open_clips_own_preprocessing(mode: str, tmp_path: Path) -> None:
     import open_clip
     import torch
 
     name = save_tiny(tmp_path / mode, resize_mode=mode)
-    ours = load_encoder(EncoderConfig(model=name, device="cpu")).encode_images(pictures(4))
+    encoder = load_encoder(EncoderConfig(model=name, device="cpu"))
     model, _, transform = open_clip.create_model_and_transforms(name)
     model.eval()
+    many = shapes(4) + pictures(4)
     with torch.inference_mode():
-        theirs = model.encode_image(torch.stack([transform(p) for p in pictures(4)]), normalize=True).numpy()
-    assert np.abs(ours - theirs).max() < 1e-5
+        theirs = model.encode_image(torch.stack([transform(p) for p in many]), normalize=True).numpy()
+    assert (encoder.encode_images(many) * theirs).sum(axis=1).min() > 1 - 1e-5
+    for picture in many:
+        fitted = picture
+        for step in transform.transforms[:-2]:
+            fitted = step(fitted)
+        apart = np.abs(encoder.prepare(np.asarray(picture)).astype(int) - np.asarray(fitted))
+        assert apart.max() <= 12
+        assert (apart > 1).mean() < 0.02
+
+
+def test_folding_batch_normalisation_changes_nothing() -> None:
+    import open_clip
+    import torch
+
+    encoder = load_encoder(EncoderConfig(model="toon", device="cpu"))
+    model, _, transform = open_clip.create_model_and_transforms(f"{LOCAL}{TOON_FOLDER}")
+    model.eval()
+    with torch.inference_mode():
+        theirs = model.encode_image(torch.stack([transform(p) for p in shapes(4)]), normalize=True).numpy()
+    assert np.abs(encoder.encode_images(shapes(4)) - theirs).max() < 2e-3
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in encoder._model.visual.modules())
+
+
+def test_normalisation_that_does_not_follow_its_neighbour_is_left_alone() -> None:
+    import torch
+
+    class Misleading(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3)
+            self.norm.running_mean.fill_(0.7)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.conv(self.norm(pixels))
+
+    visual = Misleading().eval()
+    assert _fused(visual, torch.ones(1, 3, 8, 8)) is visual
 
 
 def test_the_id_follows_the_weights_and_the_preprocessing_not_the_folder(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ class Tiles:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def prepare(self, picture: Image.Image) -> np.ndarray:
-        return np.asarray(picture.convert("RGB").resize((4, 4)))
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(pixels).resize((4, 4)))
 
     def encode_prepared(self, batch: np.ndarray) -> np.ndarray:
         self.batches.append(len(batch))

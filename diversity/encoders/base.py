@@ -27,8 +27,8 @@ class ImageEncoder(Protocol):
     name: str
     dim: int
 
-    def prepare(self, picture: Image.Image) -> UInt8Array:
-        """One RGB picture, any size → uint8 [h, w, 3] at the encoder's input size; thread-safe."""
+    def prepare(self, pixels: UInt8Array) -> UInt8Array:
+        """One RGB picture, uint8 [h', w', 3] of any size → uint8 [h, w, 3] at the encoder's input size; thread-safe."""
         ...
 
     def encode_prepared(self, batch: UInt8Array) -> Float32Array:
