@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diversity.errors import ExportError
-from diversity.export import huggingface, kohya, table
+from diversity.export import (
+    ai_toolkit,
+    diffusion_pipe,
+    everydream2,
+    huggingface,
+    kohya,
+    musubi,
+    onetrainer,
+    simpletuner,
+    table,
+    webdataset,
+)
 from diversity.export.base import MANIFEST, Exporter, ExportOptions, ExportReport
 from diversity.export.repeats import RepeatsError
 
@@ -21,8 +32,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 EXPORTERS: dict[str, Exporter] = {
-    "kohya": kohya.write,
+    "kohya": kohya.generic.write,
+    "kohya-sd15": kohya.sd15.write,
+    "kohya-sdxl": kohya.sdxl.write,
+    "onetrainer": onetrainer.write,
+    "ai-toolkit": ai_toolkit.write,
+    "simpletuner": simpletuner.write,
+    "musubi": musubi.write,
+    "diffusion-pipe": diffusion_pipe.write,
+    "everydream2": everydream2.write,
     "huggingface": huggingface.write,
+    "webdataset": webdataset.write,
     "table": table.write,
 }
 

@@ -27,10 +27,12 @@ class ExportOptions:
         root: The pictures' folder, which `path` in the images table is relative to.
         link: "auto": hard links where the file system allows, else copies; "copy": always copies.
         mean_repeats: Mean whole repeats per picture; larger follows the weights more closely.
-        resolution: Training resolution in pixels, for formats that state it.
+        resolution: Training resolution in pixels, for formats that state it; None: the format's own.
         trigger: Word that every caption begins with.
         concept: Class tokens for pictures without a caption; None: the kohya folder's, the trigger, the folder's name.
         epochs: Epochs planned before the export, for the advice on epochs.
+        control: Folder of control pictures for edit training, one of the same path (extension apart) for each target.
+        fit: "resize": pictures larger than their bucket are reduced to it; "crop": also cut to its shape; "none".
         trainer_root: Where the trainer will find the export, if it runs on another machine; None: where it lies.
         force: Put foreign or edited files aside (`<folder>.before-1`) instead of stopping at them.
         read: Bytes of a path that is no plain file, such as "shard.tar/000.jpg"; None: as the scan reads it.
@@ -39,17 +41,19 @@ class ExportOptions:
     root: Path
     link: Literal["auto", "copy"] = "auto"
     mean_repeats: int = 10
-    resolution: int = 512
+    resolution: int | None = None
     trigger: str | None = None
     concept: str | None = None
     epochs: int | None = None
+    control: Path | None = None
+    fit: Literal["none", "resize", "crop"] = "none"
     trainer_root: str | None = None
     force: bool = False
     read: Callable[[str], bytes] | None = None
 
     def settings(self) -> dict[str, object]:
         """What shapes the export, for its manifest; no paths of this machine."""
-        names = ("link", "mean_repeats", "resolution", "trigger", "concept", "epochs")
+        names = ("link", "mean_repeats", "resolution", "trigger", "concept", "epochs", "fit")
         return {name: getattr(self, name) for name in names}
 
 
@@ -61,7 +65,7 @@ class ExportReport:
         format: Name of the format.
         folder: Where it lies.
         files: Every file written, relative to `folder`, sorted; the manifest included.
-        repeats: Key of each picture → whole repeats; empty where the format holds exact weights.
+        repeats: Key of each picture → times it is shown per epoch; empty where the format holds exact weights.
         error: What rounding to whole repeats did to the weights.
         warnings: What a person should know before training, one sentence each.
         advice: What to set in the trainer, one sentence each.
@@ -70,7 +74,7 @@ class ExportReport:
     format: str
     folder: Path
     files: tuple[str, ...]
-    repeats: dict[str, int]
+    repeats: dict[str, float]
     error: RepeatsError
     warnings: tuple[str, ...]
     advice: tuple[str, ...]

@@ -19,9 +19,11 @@ from pathlib import Path
 from diversity import __version__
 from diversity.errors import ExportError
 from diversity.export.base import MANIFEST, MANIFEST_VERSION, ExportOptions, ExportReport
+from diversity.export.controls import Controls
 from diversity.export.items import Item
 from diversity.export.pictures import Pictures
 from diversity.export.repeats import RepeatsError
+from diversity.trainer_view import BucketRules
 from diversity.workspace import is_workspace
 
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # put there by file browsers, not by people
@@ -34,21 +36,38 @@ class Stage:
     Attributes:
         folder: Where files are written now.
         final: Where they will lie.
+        pictures: Brings pictures.
+        controls: Brings the control pictures of an edit set; None: there are none.
         warnings: Sentences for the report.
     """
 
     folder: Path
     final: Path
     pictures: Pictures
+    controls: Controls | None = None
     warnings: list[str] = field(default_factory=list)
     _placed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def picture(self, item: Item, where: str) -> str:
-        """Put the picture of `item` into the sub-folder `where`; its file name."""
+    def picture(self, item: Item, where: str, listed: str | None = None) -> str:
+        """Put the picture of `item` into the sub-folder `where`; its file name.
+
+        The manifest says that it lies there, or at `listed` + name where the format packs it.
+        """
         (self.folder / where).mkdir(parents=True, exist_ok=True)
         name, how = self.pictures.place(item, self.folder / where)
-        self._placed[item.key] = (f"{where}/{name}", how)
+        self._placed[item.key] = (f"{where}/{name}" if listed is None else f"{listed}{name}", how)
         return name
+
+    def control(self, item: Item, where: str, stem: str | None = None, suffix: str | None = None) -> str:
+        """Put the control picture of `item` into the sub-folder `where`; its file name.
+
+        Raises:
+            ExportError: there is none: a target without its control is never exported.
+        """
+        if self.controls is None:
+            raise RuntimeError("this export has no control pictures")
+        (self.folder / where).mkdir(parents=True, exist_ok=True)
+        return self.pictures.place_file(self.controls.of(item), stem or item.stem, self.folder / where, suffix)
 
     def text(self, relative: str, content: str) -> None:
         """Write a text file, UTF-8 with LF ends and without a BOM."""
@@ -57,7 +76,12 @@ class Stage:
         target.write_bytes(content.encode("utf-8"))
 
     def finish(
-        self, name: str, items: Sequence[Item], repeats: Mapping[str, int], error: RepeatsError, options: ExportOptions
+        self,
+        name: str,
+        items: Sequence[Item],
+        repeats: Mapping[str, float],
+        error: RepeatsError,
+        options: ExportOptions,
     ) -> ExportReport:
         """Write the manifest; the report, still without advice."""
         hashes = {relative: digest(self.folder / relative) for relative in _files(self.folder)}
@@ -83,12 +107,12 @@ class Stage:
         if converted:
             self.warnings.append(
                 f"{converted} pictures were written anew because not every trainer reads them right "
-                f"(format, rotation or 16 bits); {MANIFEST} lists them."
+                f"(format, rotation or 16 bits) or to be smaller; {MANIFEST} lists them."
             )
         files = tuple(sorted([*hashes, MANIFEST]))
         return ExportReport(name, self.final, files, dict(repeats), error, tuple(self.warnings), ())
 
-    def _entry(self, item: Item, repeats: Mapping[str, int], hashes: Mapping[str, str]) -> dict[str, object]:
+    def _entry(self, item: Item, repeats: Mapping[str, float], hashes: Mapping[str, str]) -> dict[str, object]:
         target, how = self._placed.get(item.key, (None, None))
         return {
             "key": item.key,
@@ -102,7 +126,7 @@ class Stage:
 
 
 @contextmanager
-def staging(folder: Path, options: ExportOptions) -> Iterator[Stage]:
+def staging(folder: Path, options: ExportOptions, rules: BucketRules | None = None) -> Iterator[Stage]:
     """A stage for an export into `folder`, which changes only when the block has ended well.
 
     Raises:
@@ -119,7 +143,8 @@ def staging(folder: Path, options: ExportOptions) -> Iterator[Stage]:
         try:
             stub = {"version": MANIFEST_VERSION, "complete": False}  # ingest skips it from its first moment
             (new / MANIFEST).write_text(json.dumps(stub), encoding="utf-8")
-            yield Stage(new, final, Pictures(options), warnings)
+            controls = Controls(options.control) if options.control is not None else None
+            yield Stage(new, final, Pictures(options, rules), controls, warnings)
             _swap(new, final, aside or old)
             shutil.rmtree(old, ignore_errors=True)
         finally:

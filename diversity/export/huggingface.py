@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diversity.export.base import ExportOptions, ExportReport
+from diversity.export.classes import CONTROL
 from diversity.export.folder import staging
 from diversity.export.items import gather, uncaptioned
 from diversity.export.repeats import RepeatsError
@@ -25,13 +26,15 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
     """Write the selection for `datasets.load_dataset("imagefolder", data_dir=…)`.
 
     Raises:
-        ExportError: see `folder.staging` and `items.gather`.
+        ExportError: see `folder.staging`, `items.gather` and `controls.Controls`.
     """
     items = gather(selection, images, options)
     with staging(folder, options) as stage:
         lines = []
         for item in items:
             row = {"file_name": stage.picture(item, SPLIT), "text": item.text, "weight": item.weight, "key": item.key}
+            if stage.controls is not None:
+                row["control_file_name"] = f"{CONTROL}/{stage.control(item, f'{SPLIT}/{CONTROL}')}"
             lines.append(json.dumps(row, ensure_ascii=False))
         stage.text(f"{SPLIT}/metadata.jsonl", "\n".join(lines) + "\n")
         stage.warnings += [f"{s} Their text is the trigger, or empty without one." for s in uncaptioned(items)]

@@ -5,17 +5,19 @@ Not for training options: the configuration holds only what belongs to the data.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diversity import __version__
 from diversity.export import captions, names, repeats
 from diversity.export.base import MANIFEST, ExportOptions, ExportReport
+from diversity.export.classes import CONTROL, said_of_captions
 from diversity.export.folder import staging
-from diversity.export.items import Item, gather, uncaptioned
+from diversity.export.items import Item, gather
+from diversity.export.names import quoted
+from diversity.trainer_view import BucketRules
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,28 +26,41 @@ CONFIG = "dataset_config.toml"
 Class = tuple[int, str]  # repeats, concept: the pictures of one folder
 
 
-def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: ExportOptions) -> ExportReport:
-    """Write the selection for kohya sd-scripts.
+@dataclass(frozen=True)
+class Kohya:
+    """One of kohya's families.
 
-    Raises:
-        ExportError: see `folder.staging` and `items.gather`.
+    Attributes:
+        name: Of the format.
+        resolution: Training resolution unless the options say another.
     """
-    items = gather(selection, images, options)
-    counts, error = repeats.whole(items, options.mean_repeats)
-    folders = class_folders(items, counts)
-    with staging(folder, options) as stage:
-        for item in items:
-            where = folders[counts[item.key], item.concept]
-            stage.picture(item, where)
-            stage.text(f"{where}/{item.stem}.txt", captions.one_line(item.text) or item.concept)
-        stage.text(CONFIG, config(folders, options.trainer_root or stage.final.as_posix(), options))
-        stage.warnings += [*_warnings(items), *repeats.warn(error, options.mean_repeats)]
-        report = stage.finish("kohya", items, counts, error, options)
-    advice = (
-        f"Train with --dataset_config {CONFIG}, or with --train_data_dir and the folder itself.",
-        repeats.advise_epochs(items, counts, options.epochs),
-    )
-    return replace(report, advice=advice)
+
+    name: str
+    resolution: int
+
+    def write(
+        self, selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: ExportOptions
+    ) -> ExportReport:
+        """Write the selection for kohya sd-scripts.
+
+        Raises:
+            ExportError: see `folder.staging`, `items.gather` and `controls.Controls`.
+        """
+        options = replace(options, resolution=options.resolution or self.resolution)
+        items = gather(selection, images, options)
+        counts, error = repeats.whole(items, options.mean_repeats)
+        folders = class_folders(items, counts)
+        with staging(folder, options) as stage:
+            for item in items:
+                where = folders[counts[item.key], item.concept]
+                stage.picture(item, where)
+                stage.text(f"{where}/{item.stem}.txt", captions.one_line(item.text) or item.concept)
+                if stage.controls is not None:
+                    stage.control(item, f"{CONTROL}/{where}")
+            stage.text(CONFIG, config(folders, options.trainer_root or stage.final.as_posix(), options))
+            stage.warnings += [*said_of_captions(items), *repeats.warn(error, options.mean_repeats)]
+            report = stage.finish(self.name, items, counts, error, options)
+        return replace(report, advice=(_advice(options), repeats.advise_epochs(items, counts, options.epochs)))
 
 
 def class_folders(items: Sequence[Item], counts: Mapping[str, int]) -> dict[Class, str]:
@@ -57,8 +72,13 @@ def class_folders(items: Sequence[Item], counts: Mapping[str, int]) -> dict[Clas
 
 
 def config(folders: Mapping[Class, str], base: str, options: ExportOptions) -> str:
-    """The text of `dataset_config.toml`: only keys that kohya knows, because any other is an error to it."""
-    resolution = options.resolution
+    """The text of `dataset_config.toml`: only keys that kohya knows, because any other is an error to it.
+
+    With control pictures the subsets are those of its ControlNet scripts, which know no class tokens.
+    """
+    resolution = options.resolution or 512
+    low, high = BucketRules(resolution).limits
+    base = base.replace("\\", "/").rstrip("/")
     lines = [
         f"# Written by diversity {__version__}; what each picture is and how it is weighted: {MANIFEST}",
         "[general]",
@@ -68,29 +88,25 @@ def config(folders: Mapping[Class, str], base: str, options: ExportOptions) -> s
         "[[datasets]]",
         f"resolution = [{resolution}, {resolution}]",
         "enable_bucket = true",
-        f"min_bucket_reso = {max(64, min(256, resolution // 128 * 64))}",
-        f"max_bucket_reso = {max(1024, 2 * resolution)}",
+        f"min_bucket_reso = {low}",
+        f"max_bucket_reso = {high}",
+        "bucket_reso_steps = 64",
     ]
     for (count, concept), name in folders.items():
-        where = f"{base.replace(chr(92), '/').rstrip('/')}/{name}"
-        lines += [
-            "",
-            "[[datasets.subsets]]",
-            f"image_dir = {_quoted(where)}",
-            f"num_repeats = {count}",
-            f"class_tokens = {_quoted(concept)}",
-        ]
+        lines += ["", "[[datasets.subsets]]", f"image_dir = {quoted(f'{base}/{name}')}", f"num_repeats = {count}"]
+        if options.control is None:
+            lines.append(f"class_tokens = {quoted(concept)}")
+        else:
+            lines.append(f"conditioning_data_dir = {quoted(f'{base}/{CONTROL}/{name}')}")
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    """`text` as a TOML basic string: JSON's escapes are TOML's, but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _advice(options: ExportOptions) -> str:
+    if options.control is not None:
+        return f"Train with a ControlNet script and --dataset_config {CONFIG}; the folder itself leaves controls out."
+    return f"Train with --dataset_config {CONFIG}, or with --train_data_dir and the folder itself."
 
 
-def _warnings(items: Sequence[Item]) -> list[str]:
-    found = [f"{sentence} Their .txt holds the trigger or the concept instead." for sentence in uncaptioned(items)]
-    several = sum(len(item.found.strip().splitlines()) > 1 for item in items)
-    if several:
-        found.append(f"{several} captions had several lines; they were joined, because kohya reads only the first.")
-    return found
+generic = Kohya("kohya", 512)
+sd15 = Kohya("kohya-sd15", 512)
+sdxl = Kohya("kohya-sdxl", 1024)

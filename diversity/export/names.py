@@ -5,6 +5,7 @@ Not for paths: a name here is one component, without a folder and without an ext
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 LONGEST = 120  # UTF-8 bytes of a stem: leaves room for "_1024x1024_sdxl.npz" in 255, and for folders in Windows' 260
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+_CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029\ufeff]")  # YAML reads these only as escapes
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
 
 
@@ -51,6 +53,12 @@ def unique(wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
         result[key] = next(free for tail in tails if _folded(free := f"{name}-{tail}") not in taken)
         taken.add(_folded(result[key]))
     return result
+
+
+def quoted(text: str) -> str:
+    """`text` between double quotes as TOML, YAML and JSON all read it."""
+    found = json.dumps(text, ensure_ascii=False)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", found)
 
 
 def _folded(name: str) -> str:

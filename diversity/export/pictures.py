@@ -1,6 +1,6 @@
 """Pictures into an export: hard link, copy, extract from a tar, or convert; the originals are only ever read.
 
-Not for cropping or resizing.
+Not for captions and configuration files.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diversity.errors import ExportError
+from diversity.export import private
 from diversity.export.base import ExportOptions
 from diversity.export.items import Item
+from diversity.trainer_view import BucketRules, fitted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,57 +27,101 @@ READABLE = {  # by every trainer, under these extensions
     **dict.fromkeys(_JPEG, (".jpg", ".jpeg")),
     "PNG": (".png",),
     "WEBP": (".webp",),
-    "BMP": (".bmp",),
 }
 _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # trainers clip these to white
 _ORIENTATION = 0x0112
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises; UnidentifiedImageError is an OSError
+Fit = tuple[tuple[int, int], tuple[int, int, int, int]]  # size to scale to, box to cut out of that
 
 
 class Pictures:
-    """Places pictures into a folder."""
+    """Places pictures into a folder.
 
-    def __init__(self, options: ExportOptions) -> None:
+    Args:
+        options: See there.
+        rules: The trainer's buckets, for `options.fit`.
+    """
+
+    def __init__(self, options: ExportOptions, rules: BucketRules | None = None) -> None:
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
         self._root, self._copy = options.root, options.link == "copy"
         self._read = options.read or self._read_source
         self._sources: dict[str, Source] | None = None
+        self._fit, self._rules = options.fit, rules or BucketRules(options.resolution or 512)
 
     def place(self, item: Item, folder: Path) -> tuple[str, str]:
         """Put the picture of `item` into `folder` as `<stem><extension>`.
 
         A picture that some trainers skip (another format), turn sideways (EXIF orientation) or clip (16 bit) is
-        written as an upright 8-bit JPEG or PNG; any other keeps its bytes.
+        written as an upright 8-bit JPEG or PNG, and so is one that `options.fit` makes smaller; of any other the
+        pixels keep their bytes. Private metadata never come along.
 
         Returns:
-            The file's name, and how it came there: "linked", "copied", "extracted" or "converted: why".
+            The file's name, and how it came there: "linked", "copied", "extracted", "copied without private metadata"
+            or "converted: why".
 
         Raises:
             ExportError: the picture is gone or cannot be opened any more.
         """
         plain = self._root / item.path
-        is_plain = plain.is_file()
-        data = b"" if is_plain else self._bytes(item.path)
-        source = plain if is_plain else io.BytesIO(data)
-        suffix, why = inspect(source, item.path)
-        name = item.stem + suffix
-        if why:
-            try:
-                save_plain(source, folder / name)
-            except _BROKEN as error:
-                if isinstance(error, OSError) and error.errno:
-                    raise  # the disk, not the picture
-                raise _unreadable(item.path, error) from None
-            return name, f"converted: {why}"
-        if is_plain:
-            return name, self._bring(plain, folder / name)
-        (folder / name).write_bytes(data)
-        return name, "extracted"
+        if plain.is_file():
+            return self._put(plain, item.path, item.stem, folder)
+        return self._put(io.BytesIO(self._bytes(item.path)), item.path, item.stem, folder)
 
-    def _bring(self, source: Path, target: Path) -> str:
-        """Hard link, else copy."""
+    def place_file(self, file: Path, stem: str, folder: Path, suffix: str | None = None) -> str:
+        """Put a picture that belongs to another (a control, a mask) into `folder` in the same way; its name.
+
+        Raises:
+            ExportError: it is gone or cannot be opened.
+        """
+        return self._put(file, file.as_posix(), stem, folder, suffix)[0]
+
+    def _put(
+        self, source: Path | io.BytesIO, path: str, stem: str, folder: Path, suffix: str | None = None
+    ) -> tuple[str, str]:
+        found, why = inspect(source, path)
+        if suffix is not None and found != suffix:
+            found, why = suffix, why or f"{suffix} is asked for"
+        fit = self._fitting(source) if self._fit != "none" else None
+        why = why or ("fitted to its bucket" if fit else "")
+        name = stem + found
+        if not why:
+            data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+            try:
+                without = private.stripped(data)
+            except ValueError as error:  # openable, but not built as its format demands
+                why = f"{error}"
+            else:
+                if without is None:
+                    return name, self._bring(source, folder / name)
+                (folder / name).write_bytes(without)
+                return name, "copied without private metadata"
+        try:
+            save_plain(source, folder / name, fit)
+        except _BROKEN as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk, not the picture
+            raise _unreadable(path, error) from None
+        return name, f"converted: {why}"
+
+    def _fitting(self, source: Path | io.BytesIO) -> Fit | None:
+        """How `options.fit` changes the picture; None where it does not."""
+        from PIL import Image
+
+        with Image.open(source) as image:
+            size = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        width, height = size[::-1] if turned else size
+        fit = fitted(width, height, self._rules, cut=self._fit == "crop")
+        return None if fit == ((width, height), (0, 0, width, height)) else fit
+
+    def _bring(self, source: Path | io.BytesIO, target: Path) -> str:
+        """Hard link, else copy; or the bytes that came out of a tar."""
+        if not isinstance(source, Path):
+            target.write_bytes(source.getvalue())
+            return "extracted"
         if not self._copy:
             try:
                 os.link(source.resolve(), target)
@@ -129,23 +175,40 @@ def inspect(source: Path | io.BytesIO, path: str) -> tuple[str, str]:
     return suffix if suffix in fitting else fitting[0], ""
 
 
-def save_plain(source: Path | io.BytesIO, target: Path) -> None:
+def save_plain(source: Path | io.BytesIO, target: Path, fit: Fit | None = None) -> None:
     """Write the first frame of `source`, upright and with 8 bits; its colour profile stays, other metadata go."""
     from PIL import Image, ImageOps
 
     with Image.open(source) as opened:
         image: Image.Image = ImageOps.exif_transpose(opened)
         profile = opened.info.get("icc_profile")
-        jpeg = target.suffix == ".jpg"
+        jpeg = target.suffix in (".jpg", ".jpeg")
         if image.mode in _DEEP:
             image, profile = _eight_bits(image), None
         elif image.mode not in ("L", "RGB", *(("CMYK",) if jpeg else ("LA", "P", "RGBA"))):
             image, profile = image.convert("RGBA" if image.has_transparency_data else "RGB"), None
+        if fit is not None:
+            image = _fit(image, fit)
+        if jpeg and image.mode not in ("L", "RGB", "CMYK"):
+            image = image.convert("RGB")
         image.info = {name: value for name, value in image.info.items() if name == "transparency"}
         if jpeg:
             image.save(target, quality=95, subsampling=0, icc_profile=profile)
+        elif target.suffix == ".webp":
+            image.save(target, lossless=True, icc_profile=profile)
         else:
             image.save(target, compress_level=1, icc_profile=profile)
+
+
+def _fit(image: Image.Image, fit: Fit) -> Image.Image:
+    """`image` scaled and cut; palettes cannot be blended and become colours first."""
+    from PIL import Image
+
+    if image.mode == "P":
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.size != fit[0]:
+        image = image.resize(fit[0], Image.Resampling.LANCZOS)
+    return image.crop(fit[1])
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

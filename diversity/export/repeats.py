@@ -5,13 +5,14 @@ Not for the weights themselves: those come from `select/weights.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diversity.export.items import Item
 
+WIDTH = 1.05  # largest over smallest weight in one folder: at most 2.5 % off its mean
 NOTICEABLE = 0.05  # total variation; mean repeats 5 give 0.03 on Dirichlet(2) weights, 2 give 0.10
 
 
@@ -23,13 +24,13 @@ class RepeatsError:
         total_variation: Share of all exposures that goes to other pictures than the weights say, 0..1.
         path: The picture with the largest ratio between wanted and shown; "" where weights are exact.
         wanted: Its repeats by its weight, for the same total.
-        shown: Its whole repeats.
+        shown: How often it is shown, whole where the trainer knows only whole repeats.
     """
 
     total_variation: float = 0.0
     path: str = ""
     wanted: float = 0.0
-    shown: int = 0
+    shown: float = 0
 
     @property
     def sentence(self) -> str:
@@ -38,7 +39,7 @@ class RepeatsError:
             return "Weights are written as they are, without rounding."
         return (
             f"Rounding to whole repeats moves {self.total_variation:.1%} of the exposures; "
-            f"worst: {self.path} wanted {self.wanted:.1f}×, shown {self.shown}×."
+            f"worst: {self.path} wanted {self.wanted:.1f}×, shown {self.shown:g}×."
         )
 
 
@@ -48,16 +49,29 @@ def whole(items: Sequence[Item], mean: int) -> tuple[dict[str, int], RepeatsErro
 
     weights = np.array([item.weight for item in items], np.float64)
     counts = np.asarray(integer_repeats(weights, mean)[0], np.int64)
-    wanted = weights / weights.sum() * counts.sum()
-    ratio = np.maximum(counts / wanted, wanted / counts)
-    worst = min(range(len(items)), key=lambda i: (-round(float(ratio[i]), 12), items[i].path))
-    error = RepeatsError(
-        total_variation=float(np.abs(counts - wanted).sum() / 2 / counts.sum()),
-        path=items[worst].path,
-        wanted=float(wanted[worst]),
-        shown=int(counts[worst]),
-    )
-    return {item.key: int(count) for item, count in zip(items, counts, strict=True)}, error
+    shown = dict(zip((item.key for item in items), counts.tolist(), strict=True))
+    return shown, _error(items, shown)
+
+
+def grouped(items: Sequence[Item], mean: int) -> tuple[list[tuple[int, tuple[Item, ...]]], RepeatsError]:
+    """Groups of about equal weight, each with the times that it is shown per epoch, all its pictures together.
+
+    For trainers that weight folders by any number: weights within `WIDTH` of one another share a folder.
+
+    Returns:
+        (times >= 1, its pictures by rank) per group, the heaviest first; and the error of grouping and rounding.
+    """
+    weights = {item.key: item.weight for item in items}
+    scale = mean * len(items) / sum(weights.values())
+    groups: list[list[Item]] = []
+    for item in sorted(items, key=lambda item: (-item.weight, item.rank, item.key)):
+        if groups and item.weight * WIDTH >= groups[-1][0].weight:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    found = [(max(1, round(scale * sum(i.weight for i in group))), tuple(group)) for group in groups]
+    shown = {item.key: times / len(group) for times, group in found for item in group}
+    return found, _error(items, shown)
 
 
 def warn(error: RepeatsError, mean: int) -> list[str]:
@@ -67,7 +81,7 @@ def warn(error: RepeatsError, mean: int) -> list[str]:
     return [f"{error.sentence} Set mean_repeats above {mean} to follow the weights more closely."]
 
 
-def advise_epochs(items: Sequence[Item], repeats: dict[str, int], epochs: int | None) -> str:
+def advise_epochs(items: Sequence[Item], repeats: Mapping[str, float], epochs: int | None) -> str:
     """How to set epochs so that a picture is shown as often, on average, as before the export."""
     before = sum(item.earlier for item in items) / len(items)
     after = sum(repeats.values()) / len(items)
@@ -80,3 +94,17 @@ def advise_epochs(items: Sequence[Item], repeats: dict[str, int], epochs: int | 
     if epochs < factor * 0.75:
         return f"Set epochs to 1 and limit the steps to {epochs / factor:.0%} of that epoch: {shown}."
     return f"Set epochs to {max(1, round(epochs / factor))} where you had {epochs}: {shown}."
+
+
+def _error(items: Sequence[Item], repeats: Mapping[str, float]) -> RepeatsError:
+    weights = np.array([item.weight for item in items], np.float64)
+    shown = np.array([repeats[item.key] for item in items], np.float64)
+    wanted = weights / weights.sum() * shown.sum()
+    ratio = np.maximum(shown / wanted, wanted / shown)
+    worst = min(range(len(items)), key=lambda i: (-round(float(ratio[i]), 12), items[i].path))
+    return RepeatsError(
+        total_variation=float(np.abs(shown - wanted).sum() / 2 / shown.sum()),
+        path=items[worst].path,
+        wanted=float(wanted[worst]),
+        shown=round(float(shown[worst]), 2),
+    )

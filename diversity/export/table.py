@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from diversity.export import repeats
 from diversity.export.base import ExportOptions, ExportReport
+from diversity.export.controls import Controls
 from diversity.export.folder import staging
 from diversity.export.items import gather, uncaptioned
 
@@ -22,6 +23,8 @@ NAME = "pictures"
 
 def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: ExportOptions) -> ExportReport:
     """Write `pictures.csv` and `pictures.parquet`: path (relative to the root), weight, repeats, caption, reason, key.
+
+    For an edit set also control, relative to the folder of control pictures.
 
     Raises:
         ExportError: see `folder.staging` and `items.gather`.
@@ -38,6 +41,9 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
         "reason": [item.reason for item in items],
         "key": [item.key for item in items],
     }
+    if options.control is not None:
+        controls = Controls(options.control)
+        columns["control"] = [controls.of(item).relative_to(options.control).as_posix() for item in items]
     frame = pl.DataFrame(columns, schema_overrides={"repeats": pl.Int32})
     with staging(folder, options) as stage:
         frame.write_csv(stage.folder / f"{NAME}.csv")

@@ -1,0 +1,58 @@
+"""Control pictures of edit sets (before and after, sketch and drawing): found for every target, or said to be missing.
+
+Not for masks, and not for choosing targets: a control follows its target wherever that goes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from diversity.errors import ExportError
+from diversity.export.items import Item
+from diversity.ingest.source import is_picture_name
+
+
+class Controls:
+    """The pictures of a folder, by the path that they share with their targets, extension apart.
+
+    Raises:
+        ExportError: it is not a folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ExportError(
+                f"There are no control pictures in {folder}.", "It is not a folder.", "Check what --control names."
+            )
+        self._folder = folder
+        self._by_path: dict[str, Path] = {}
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for file in sorted(file for file in folder.rglob("*") if is_picture_name(file.name) and file.is_file()):
+            path = _stem(file.relative_to(folder).as_posix())
+            self._by_path.setdefault(path, file)
+            self._by_name[path.rpartition("/")[2]].append(file)
+
+    def of(self, item: Item) -> Path:
+        """The control of a target: of the same path, else the only one of the same name.
+
+        Raises:
+            ExportError: there is none, or several are called so.
+        """
+        path = _stem(item.path)
+        if path in self._by_path:
+            return self._by_path[path]
+        named = self._by_name.get(path.rpartition("/")[2], [])
+        if len(named) == 1:
+            return named[0]
+        why = f"{len(named)} pictures in {self._folder} are called so." if named else f"Looked in {self._folder}."
+        raise ExportError(
+            f"{item.path} has no control picture of its own.",
+            why,
+            "Give it one of the same name, or drop the target: a pair is exported whole or not at all.",
+        )
+
+
+def _stem(path: str) -> str:
+    return unicodedata.normalize("NFC", PurePosixPath(path).with_suffix("").as_posix())
