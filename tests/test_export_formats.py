@@ -34,7 +34,7 @@ from test_export import (
 )
 
 from diversity.errors import ExportError
-from diversity.export import EXPORTERS, ExportReport, repeats
+from diversity.export import EXPORTERS, ExportOptions, ExportReport, export, repeats
 from diversity.export.names import quoted
 from diversity.ingest.webdataset import members
 
@@ -371,6 +371,13 @@ def test_every_trainer_gets_advice_on_epochs(name, several, tmp_path) -> None:
     assert any("epochs" in sentence for sentence in report.advice)
 
 
+def test_each_of_several_exports_is_named_for_where_the_trainer_finds_it(several, tmp_path) -> None:
+    options = ExportOptions(root=several.root, trainer_root="/data/export/")
+    export(several.selection, several.images, tmp_path / "export", options, ["musubi", "kohya-sdxl"])
+    assert "/data/export/musubi/repeats-" in (tmp_path / "export/musubi/dataset.toml").read_text()
+    assert "/data/export/kohya-sdxl/" in (tmp_path / "export/kohya-sdxl/dataset_config.toml").read_text()
+
+
 # weights ------------------------------------------------------------------------------------------------------------
 
 
@@ -466,6 +473,19 @@ def test_everydream2_says_that_it_knows_no_edit_training(pictures, tmp_path) -> 
     controls = with_controls(pictures, tmp_path / "before")
     with pytest.raises(ExportError, match="no edit training"):
         pictures.write("everydream2", tmp_path / "out", control=controls)
+
+
+def test_masks_beside_a_picture_follow_it_to_onetrainer_and_are_no_pictures(pictures, tmp_path) -> None:
+    from diversity.config import Config
+    from diversity.ingest import list_sources
+
+    pictures.add("a/1.jpg", data=picture(1, "JPEG"))
+    (pictures.root / "a/1-masklabel.png").write_bytes(picture(2))
+    (pictures.root / "a/lone-masklabel.png").write_bytes(picture(3))
+    found = [source.path for source in list_sources(pictures.root, Config().scan)]
+    assert found == ["a/1.jpg", "a/lone-masklabel.png"]
+    report = pictures.write("onetrainer", tmp_path / "out")
+    assert (report.folder / "weight-1/1-masklabel.png").read_bytes() == picture(2)
 
 
 # quoting ------------------------------------------------------------------------------------------------------------

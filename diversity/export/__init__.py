@@ -9,6 +9,7 @@ row in `EXPORTERS`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def export(
         selection: Columns of `tables.SELECTION`.
         images: Columns of `tables.IMAGES`.
         folder: Parent of the exports; made where it is missing.
-        options: Where the pictures lie and how to write them.
+        options: Where the pictures lie and how to write them; `trainer_root` is where `folder` will be found.
         formats: Names from `EXPORTERS`.
 
     Raises:
@@ -71,4 +72,9 @@ def export(
     for name in formats:
         if name not in EXPORTERS:
             raise ExportError(f"There is no export format '{name}'.", "", f"Choose among {', '.join(EXPORTERS)}.")
-    return [EXPORTERS[name](selection, images, folder / name, options) for name in formats]
+    root = options.trainer_root
+    places = {name: root and f"{root.rstrip(chr(92)).rstrip('/')}/{name}" for name in formats}
+    return [
+        EXPORTERS[name](selection, images, folder / name, replace(options, trainer_root=place))
+        for name, place in places.items()
+    ]

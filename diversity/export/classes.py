@@ -14,6 +14,7 @@ from diversity.export import captions, repeats
 from diversity.export.base import ExportOptions, ExportReport
 from diversity.export.folder import Stage, staging
 from diversity.export.items import Item, gather, uncaptioned
+from diversity.ingest.folder import LABELS
 from diversity.trainer_view import BucketRules
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Format:
         total: Whether a folder's weight is the number of exposures of all its pictures together, any whole number, so
             that pictures of nearly equal weight share a folder.
         twins: Control pictures are found by the whole file name of their targets, extension included.
-        beside: Control pictures lie beside their targets as `<stem><this>.png`; None: in `control/<folder>`.
+        beside: Control pictures lie beside their targets as `<stem><this>.png`; None: in `control/<folder>`. So do
+            masks, where the originals have them.
     """
 
     name: str
@@ -135,12 +137,22 @@ class Format:
     def _place(self, stage: Stage, one: WeightClass, item: Item) -> None:
         name = stage.picture(item, one.folder)
         stage.text(f"{one.folder}/{item.stem}.txt", captions.one_line(item.text) or item.concept)
+        if self.beside is not None:
+            self._labels(stage, one, item)
         if stage.controls is None:
             return
         if self.beside is None:
             stage.control(item, f"{CONTROL}/{one.folder}", suffix=Path(name).suffix if self.twins else None)
         else:
             stage.control(item, one.folder, item.stem + self.beside, ".png")
+
+    def _labels(self, stage: Stage, one: WeightClass, item: Item) -> None:
+        """Bring the mask and the control that lie beside the original in OneTrainer's own way."""
+        original = (stage.pictures.root / item.path).with_suffix("")
+        for label in LABELS if stage.controls is None else LABELS[:1]:
+            found = original.with_name(original.name + label + ".png")
+            if found.is_file():
+                stage.pictures.place_file(found, item.stem + label, stage.folder / one.folder, ".png")
 
 
 def said_of_captions(items: Sequence[Item]) -> list[str]:

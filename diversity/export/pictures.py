@@ -40,13 +40,16 @@ class Pictures:
     Args:
         options: See there.
         rules: The trainer's buckets, for `options.fit`.
+
+    Attributes:
+        root: The pictures' folder.
     """
 
     def __init__(self, options: ExportOptions, rules: BucketRules | None = None) -> None:
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
-        self._root, self._copy = options.root, options.link == "copy"
+        self.root, self._copy = options.root, options.link == "copy"
         self._read = options.read or self._read_source
         self._sources: dict[str, Source] | None = None
         self._fit, self._rules = options.fit, rules or BucketRules(options.resolution or 512)
@@ -65,7 +68,7 @@ class Pictures:
         Raises:
             ExportError: the picture is gone or cannot be opened any more.
         """
-        plain = self._root / item.path
+        plain = self.root / item.path
         if plain.is_file():
             return self._put(plain, item.path, item.stem, folder)
         return self._put(io.BytesIO(self._bytes(item.path)), item.path, item.stem, folder)
@@ -144,7 +147,7 @@ class Pictures:
         from diversity.ingest.scan import list_sources
 
         if self._sources is None:
-            self._sources = {source.path: source for source in list_sources(self._root, Config().scan)}
+            self._sources = {source.path: source for source in list_sources(self.root, Config().scan)}
         if path not in self._sources:
             raise FileNotFoundError("The file is gone.")
         return self._sources[path].read()

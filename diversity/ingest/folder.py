@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from diversity import workspace
 
 EXPORT_MANIFEST = "diversity-manifest.json"
 SKIPPED = frozenset({workspace.FOLDER, "__MACOSX", "@eaDir", "$RECYCLE.BIN"})  # ours; then systems' thumbnails and bins
+LABELS = ("-masklabel", "-condlabel")  # OneTrainer's masks and controls lie beside their picture under these names
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,16 @@ def walk(root: Path) -> Iterator[Folder]:
         queue += [(location / name, (*parts, name)) for name in reversed(folders)]
         linked += [(location / name, (*parts, name)) for name in links]
         yield Folder(location, parts, files)
+
+
+def without_labels(files: tuple[str, ...]) -> tuple[str, ...]:
+    """`files` without masks and controls of pictures among them: `1-masklabel.png` beside `1.jpg`."""
+    stems = {posixpath.splitext(name)[0] for name in files}
+    return tuple(name for name in files if not _is_label(posixpath.splitext(name)[0], stems))
+
+
+def _is_label(stem: str, stems: set[str]) -> bool:
+    return any(stem.endswith(label) and stem.removesuffix(label) in stems for label in LABELS)
 
 
 def _list(location: Path) -> tuple[tuple[str, ...], list[str], list[str]] | None:

@@ -41,7 +41,7 @@ def _folder_sources(root: Path, folder: Folder, metadata: Metadata, config: Scan
     """The pictures that lie in `folder` itself, and in the tars there."""
     sidecars = kohya.Sidecars(folder, config.caption_extensions)
     repeats, concept = kohya.concept_of(root, folder.parts)
-    for name in folder.files:
+    for name in folders.without_labels(folder.files):
         location = folder.location / name
         if is_picture_name(name):
             size, mtime = _stat(location)
