@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class Base:
         scheduler: The noise schedule of training (`DDPMScheduler`), from the model's own configuration.
         device: Where the modules are.
         dtype: Of all weights.
+        adapters: `training.lora.Adapter` by name, in the order they were put on.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Base:
     scheduler: Any
     device: str
     dtype: torch.dtype
+    adapters: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def prediction_type(self) -> str:
@@ -192,16 +194,16 @@ class Base:
 
     def pipeline(self) -> Any:  # noqa: ANN401
         """A diffusers pipeline that shares these modules, with a fast sampler fit for the model's schedule."""
-        from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
-
         spacing = "trailing" if self.zero_terminal_snr else "leading"
-        sampler = DPMSolverMultistepScheduler.from_config(self.scheduler.config, timestep_spacing=spacing)
+        sampler = _diffusers().DPMSolverMultistepScheduler.from_config(self.scheduler.config, timestep_spacing=spacing)
         parts = {"unet": self.unet, "vae": self.vae, "scheduler": sampler}
         parts |= dict(zip(("text_encoder", "text_encoder_2"), self.text_encoders, strict=False))
         parts |= dict(zip(("tokenizer", "tokenizer_2"), self.tokenizers, strict=False))
         if self.family == "sdxl":
-            return StableDiffusionXLPipeline(**parts, add_watermarker=False, force_zeros_for_empty_prompt=False)
-        return StableDiffusionPipeline(
+            return _diffusers().StableDiffusionXLPipeline(
+                **parts, add_watermarker=False, force_zeros_for_empty_prompt=False
+            )
+        return _diffusers().StableDiffusionPipeline(
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
 
@@ -219,8 +221,6 @@ def load(name: str | Path, *, device: str = "auto", dtype: str = "float32", allo
         BaseModelError: it is not there, broken, or of a family that is not trained here, which is named.
         EncoderError: the device is not there.
     """
-    from diffusers import DDPMScheduler
-
     if dtype not in DTYPES:
         raise BaseModelError(f"The dtype '{dtype}' is not known.", "", f"Use one of {', '.join(DTYPES)}.")
     where = pick_device(device)
@@ -243,7 +243,7 @@ def load(name: str | Path, *, device: str = "auto", dtype: str = "float32", allo
         vae=parts["vae"],
         text_encoders=tuple(parts[p] for p in ("text_encoder", "text_encoder_2") if parts.get(p) is not None),
         tokenizers=tuple(parts[p] for p in ("tokenizer", "tokenizer_2") if parts.get(p) is not None),
-        scheduler=DDPMScheduler.from_config(parts["scheduler"].config),
+        scheduler=_diffusers().DDPMScheduler.from_config(parts["scheduler"].config),
         device=where,
         dtype=DTYPES[dtype],
     )
@@ -285,13 +285,14 @@ def _find(name: str | Path, *, allow_download: bool) -> Path:
 
 def _from_hub(name: str, *, allow_download: bool) -> Path:
     """The cached folder of a hub model, fetched first where that is allowed."""
-    from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         index = Path(hf_hub_download(name, "model_index.json", local_files_only=not allow_download))
-        return Path(DiffusionPipeline.download(name, safety_checker=None)) if allow_download else index.parent
+        return (
+            Path(_diffusers().DiffusionPipeline.download(name, safety_checker=None)) if allow_download else index.parent
+        )
     except LocalEntryNotFoundError:
         todo = "Check the connection." if allow_download else "Add --allow-download, or name a local folder or file."
         raise BaseModelError(f"The base model {name} is not in the local cache.", "", todo) from None
@@ -341,11 +342,20 @@ def _quiet_offline(allowed: bool) -> Iterator[None]:
 
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not allowed
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
+    bars: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+    shown = [bar for bar in bars if bar.is_progress_bar_enabled()]
+    for bar in shown:
+        bar.disable_progress_bar()
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-        diffusers_logging.enable_progress_bar()
-        transformers_logging.enable_progress_bar()
+        for bar in shown:
+            bar.enable_progress_bar()
+
+
+def _diffusers() -> Any:  # noqa: ANN401
+    """The library, whose functions carry no types."""
+    import diffusers
+
+    return diffusers

@@ -74,13 +74,12 @@ def load_parts(folder: Path, family: Family, dtype: torch.dtype) -> dict[str, An
     Raises:
         BaseModelError: a part is missing or broken.
     """
-    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    import diffusers
 
-    kind, unused = (
-        (StableDiffusionXLPipeline, {"add_watermarker": False})
-        if family == "sdxl"
-        else (StableDiffusionPipeline, {"safety_checker": None, "requires_safety_checker": False})
-    )
+    kind: Any = diffusers.StableDiffusionXLPipeline if family == "sdxl" else diffusers.StableDiffusionPipeline
+    unused: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
+    if family == "sdxl":
+        unused = {"add_watermarker": False}
     try:
         pipeline = kind.from_pretrained(
             folder,
