@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -21,6 +21,16 @@ _LONGEST_TAG = 5  # words; booru tags rarely have more, sentences nearly always
 _SENTENCE = re.compile(r"^(a|an|the|this)\b|\b(is|are|seen|viewed|shown)\b|[.!?]$")
 _NEGATION = frozenset({"no", "not", "without", "never", "isn", "don", "doesn", "aren", "neither"})
 _UNSEEN = (("not", "visible"), ("not", "shown"), ("out", "of", "frame"), ("not", "in", "frame"))
+
+
+APART = ("artist", "quality", "rating", "meta")  # groups of tags that do not say what a picture shows
+_RATING = re.compile(r"rating[: ].+|(safe|sfw|nsfw|sensitive|questionable|explicit|general)( rating)?")
+_QUALITY = re.compile(
+    r"masterpiece|((best|amazing|great|high|good|normal|medium|average|low|bad|worst|lowest) quality)"
+    r"|(very )?(aesthetic|displeasing)|(absurd|high|low)res|incredibly absurdres|score \d( up)?|source \w+"
+    r"|newest|oldest|year \d{4}|quality:.+"
+)
+_ARTIST = re.compile(r"artist:.+|(art|drawn|artwork) by .+")
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,13 @@ def normal_tag(tag: str) -> str:
     return tag.replace("\x01", "(").replace("\x02", ")").lower()
 
 
+def apart_group(tag: str) -> str | None:
+    """The group of a tag that does not say what a picture shows: "artist", "quality" or "rating"; else None."""
+    text = normal_tag(tag)
+    patterns = {"rating": _RATING, "quality": _QUALITY, "artist": _ARTIST}
+    return next((group for group, pattern in patterns.items() if pattern.fullmatch(text)), None)
+
+
 class Matcher:
     """Finds the taxonomy's tags in captions; built once, used for every caption."""
 
@@ -104,12 +121,15 @@ class Matcher:
         return {name: evidence for name, evidence in found.items() if evidence is not None}
 
     def tags(self, caption: str | None) -> list[tuple[str, str | None]]:
-        """(tag, axis or None) of one caption; of a sentence only the phrases that the taxonomy knows."""
+        """(tag, group or None) of one caption; of a sentence only the phrases that the taxonomy knows.
+
+        The group is the axis that a tag speaks on, or one of `APART`.
+        """
         if not caption:
             return []
         parsed = parse(caption)
         if not parsed.sentence:
-            return [(tag, self._group(words(tag))) for tag in parsed.tags]
+            return [(tag, self._group(words(tag)) or apart_group(tag)) for tag in parsed.tags]
         chunks = [words(tag) for tag in parsed.tags]
         found = [(" ".join(p), name) for name, axis in self._axes.items() for p in axis.phrases(chunks, True)]
         return list(dict.fromkeys(found))
@@ -184,23 +204,28 @@ def _denied(chunk: Words, low: int, high: int) -> bool:
     return bool(_NEGATION & set(before)) or any(_holds([after], phrase) for phrase in _UNSEEN)
 
 
-def tag_table(images: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
+def tag_table(
+    images: pl.DataFrame, taxonomy: Taxonomy, apart: Mapping[str, Sequence[tuple[str, str]]] | None = None
+) -> pl.DataFrame:
     """The tags of every caption → `tags.parquet`.
 
     Args:
-        images: Has `key` and `caption` (null: none).
+        images: Has `key` and `caption` (null: none), and with `apart` also `path`.
         taxonomy: Gives `group`: the axis a tag speaks on, or null.
+        apart: Path → (group, tag) that a record says beside the caption, groups of `APART`.
 
     Returns:
-        key, tag, group; sorted by key, a caption's tags in its own order, each once.
+        key, tag, group; sorted by key, a caption's tags in its own order, then those set apart, each once.
     """
     matcher = Matcher(taxonomy)
-    rows = [
-        (key, tag, group)
-        for key, caption in images.select("key", "caption").sort("key").iter_rows()
-        for tag, group in matcher.tags(caption)
-    ]
-    return pl.DataFrame(rows, schema=tables.TAGS, orient="row")
+    rows: dict[tuple[str, str], str | None] = {}
+    for row in images.sort("key").iter_rows(named=True):
+        for tag, group in matcher.tags(row["caption"]):
+            rows.setdefault((row["key"], tag), group)
+        for group, tag in apart[row["path"]] if apart and row["path"] in apart else ():
+            rows.setdefault((row["key"], normal_tag(tag)), group)
+    found = [(key, tag, group) for (key, tag), group in rows.items()]
+    return pl.DataFrame(found, schema=tables.TAGS, orient="row")
 
 
 def tag_statistics(tags: pl.DataFrame) -> pl.DataFrame:

@@ -353,6 +353,12 @@ def test_a_trigger_is_added_once_however_often_it_is_asked_for(caption, trigger)
     assert captions.with_trigger(once, trigger) == once
 
 
+def test_groups_of_tags_that_are_not_wanted_stay_out_of_captions(pictures, tmp_path):
+    key = pictures.add("a.png", "masterpiece, mia, rating:safe, boots (red:1.2)\nartist:kantoku, Smile")
+    report = pictures.write("kohya", tmp_path / "out", leave_out=("rating", "quality"))
+    assert read_kohya(report)[0][key] == "mia, boots (red:1.2), artist:kantoku, Smile"
+
+
 @pytest.mark.parametrize(("trigger", "text"), [(None, "mia girl"), ("mia", "mia")])
 def test_no_empty_caption_file_is_written_for_kohya(trigger, text, pictures, tmp_path):
     keys = [pictures.add(f"{n}.png", caption, concept="mia girl", repeats=3) for n, caption in enumerate((None, " \n"))]

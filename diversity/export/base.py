@@ -29,6 +29,7 @@ class ExportOptions:
         mean_repeats: Mean whole repeats per picture; larger follows the weights more closely.
         resolution: Training resolution in pixels, for formats that state it; None: the format's own.
         trigger: Word that every caption begins with.
+        leave_out: Groups of tags that captions are written without: artist, quality, rating.
         concept: Class tokens for pictures without a caption; None: the kohya folder's, the trigger, the folder's name.
         epochs: Epochs planned before the export, for the advice on epochs.
         control: Folder of control pictures for edit training, one of the same path (extension apart) for each target.
@@ -43,6 +44,7 @@ class ExportOptions:
     mean_repeats: int = 10
     resolution: int | None = None
     trigger: str | None = None
+    leave_out: tuple[str, ...] = ()
     concept: str | None = None
     epochs: int | None = None
     control: Path | None = None
@@ -53,7 +55,7 @@ class ExportOptions:
 
     def settings(self) -> dict[str, object]:
         """What shapes the export, for its manifest; no paths of this machine."""
-        names = ("link", "mean_repeats", "resolution", "trigger", "concept", "epochs", "fit")
+        names = ("link", "mean_repeats", "resolution", "trigger", "leave_out", "concept", "epochs", "fit")
         return {name: getattr(self, name) for name in names}
 
 

@@ -5,6 +5,10 @@ Not for pruning or scoring captions.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from diversity.captions import apart_group
+
 
 def with_trigger(caption: str, trigger: str | None) -> str:
     """`caption`, stripped, beginning with `trigger`; a trigger tag elsewhere in it is moved to the front."""
@@ -19,6 +23,14 @@ def with_trigger(caption: str, trigger: str | None) -> str:
     if text and begins:
         return text
     return f"{word}, {text}" if text else word
+
+
+def without(caption: str, groups: Collection[str]) -> str:
+    """`caption` without its tags of `groups` ("artist", "quality", "rating"); other words stay as they are."""
+    if not groups:
+        return caption
+    kept = [[part for part in line.split(",") if apart_group(part) not in groups] for line in caption.split("\n")]
+    return "\n".join(",".join(parts).strip() for parts in kept)
 
 
 def one_line(caption: str) -> str:

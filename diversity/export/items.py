@@ -93,7 +93,7 @@ def _item(row: dict[str, object], stem: str, options: ExportOptions) -> Item:
         path=str(row["path"]),
         stem=stem,
         found=found,
-        text=captions.with_trigger(found, options.trigger),
+        text=captions.with_trigger(captions.without(found, options.leave_out), options.trigger),
         concept=_concept(row, options),
         weight=weight,
         earlier=repeats if isinstance(repeats, int) and repeats > 0 else 1,

@@ -1,4 +1,4 @@
-"""Where pictures come from: plain and kohya folders, Hugging Face imagefolder, WebDataset tars.
+"""Where pictures come from: plain and kohya folders, Hugging Face imagefolder, WebDataset tars, downloaders.
 
 Not for decoding them: that is `decode.py`.
 """

@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import posixpath
-import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from diversity.ingest.folder import Folder
-from diversity.ingest.source import shown
+from diversity.ingest.source import normal, shown
 from diversity.ingest.text import COLUMNS, caption_of, decode_text
 
 FILE_NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
@@ -48,13 +47,13 @@ class Metadata:
 
     def caption(self, path: str) -> tuple[str, str] | None:
         """Caption and metadata file of the picture at `path`, relative to the root."""
-        return self._captions.get(_normal(path))
+        return self._captions.get(normal(path))
 
     def _add_record(self, record: Mapping[str, Any], base: str, where: str, depth: int) -> None:
         name, caption = record.get(KEY), caption_of(record)
         if not isinstance(name, str) or caption is None:
             return
-        path = _normal(posixpath.normpath(posixpath.join(base, name.strip().replace("\\", "/"))))
+        path = normal(posixpath.normpath(posixpath.join(base, name.strip().replace("\\", "/"))))
         if depth >= self._depths.get(path, -1):
             self._captions[path] = caption, where
             self._depths[path] = depth
@@ -78,7 +77,3 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
             continue
         if isinstance(record, dict):
             yield record
-
-
-def _normal(path: str) -> str:
-    return unicodedata.normalize("NFC", path)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-import unicodedata
 from pathlib import Path
 
 from diversity.ingest.folder import Folder
-from diversity.ingest.source import shown
+from diversity.ingest.source import normal, shown
 from diversity.ingest.text import read_text
 
 _NAME = re.compile(r"([0-9]{1,3})_(.+)", re.DOTALL)  # four digits are a year ("2024_holiday"), not repeats
@@ -42,20 +41,15 @@ class Sidecars:
         for name in folder.files:
             stem, extension = posixpath.splitext(name)
             if extension.lower() in self._extensions:
-                self._names.setdefault(_normal(stem) + extension.lower(), name)
+                self._names.setdefault(normal(stem) + extension.lower(), name)
 
     def caption(self, name: str) -> tuple[str, str] | None:
         """Caption and relative path of the first sidecar of the picture `name` that says something."""
         stem = posixpath.splitext(name)[0]
-        for base in (_normal(stem), _normal(name)):
+        for base in (normal(stem), normal(name)):
             for extension in self._extensions:
                 sidecar = self._names.get(base + extension)
                 text = read_text(self._folder.location / sidecar) if sidecar else None
                 if sidecar and text:
                     return text, shown(self._folder.relative(sidecar))
         return None
-
-
-def _normal(name: str) -> str:
-    """One spelling for names that macOS writes decomposed and others composed."""
-    return unicodedata.normalize("NFC", name)

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from diversity.config import ScanConfig
 from diversity.errors import InputError
+from diversity.ingest import embedded, kohya, webdataset
 from diversity.ingest import folder as folders
-from diversity.ingest import kohya, webdataset
 from diversity.ingest.folder import Folder
 from diversity.ingest.imagefolder import Metadata
+from diversity.ingest.records import Records, Said
 from diversity.ingest.source import Source, is_picture_name, shown
 
 
 def list_sources(root: Path, config: ScanConfig) -> list[Source]:
     """Every file under `root` that is named like a picture, and every picture in its tars, sorted by path.
 
-    A sidecar beside the picture wins over a metadata file. Nothing is decoded: a file that is no picture, or is gone
+    A text beside the picture wins over a metadata file, that over a JSON record beside it, and that over what is
+    written inside the picture. Nothing is decoded: a file that is no picture, or is gone
     by the time it is read, is found out later. Folders and tars that cannot be read are logged and left out.
 
     Raises:
@@ -40,14 +42,21 @@ def list_sources(root: Path, config: ScanConfig) -> list[Source]:
 def _folder_sources(root: Path, folder: Folder, metadata: Metadata, config: ScanConfig) -> Iterator[Source]:
     """The pictures that lie in `folder` itself, and in the tars there."""
     sidecars = kohya.Sidecars(folder, config.caption_extensions)
+    records = Records(folder)
     repeats, concept = kohya.concept_of(root, folder.parts)
     for name in folders.without_labels(folder.files):
         location = folder.location / name
         if is_picture_name(name):
             size, mtime = _stat(location)
-            caption, said_by = sidecars.caption(name) or metadata.caption(folder.relative(name)) or (None, None)
             path = shown(folder.relative(name))
-            yield Source(path, location, size, mtime, None, caption, said_by, repeats, concept)
+            said, record = records.of(name) or (Said(None), "")
+            caption, said_by = (
+                sidecars.caption(name)
+                or metadata.caption(folder.relative(name))
+                or ((said.caption, record) if said.caption else None)
+                or _inside(location, path)
+            )
+            yield Source(path, location, size, mtime, None, caption, said_by, repeats, concept, said.apart)
         elif name.lower().endswith(webdataset.SUFFIX) and location.is_file():
             tar = shown(folder.relative(name))
             _, mtime = _stat(location)
@@ -57,6 +66,12 @@ def _folder_sources(root: Path, folder: Folder, metadata: Metadata, config: Scan
                 yield Source(
                     path, location, member.size, mtime, member.offset, member.caption, said_by, repeats, concept
                 )
+
+
+def _inside(location: Path, path: str) -> tuple[str | None, str | None]:
+    """The caption inside a picture file, and the picture's own path as the file that says it."""
+    caption = embedded.caption(location) if location.is_file() else None
+    return (caption, path) if caption else (None, None)
 
 
 def _stat(location: Path) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Source:
         caption_path: The file that said it, relative to the root.
         repeats: N of a kohya folder `N_name`.
         concept: Name of that kohya folder, or of the folder that holds the picture.
+        apart: (group, tag) of what was said that the picture does not show: artist, rating, quality, meta.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Source:
     caption_path: str | None = None
     repeats: int | None = None
     concept: str | None = None
+    apart: tuple[tuple[str, str], ...] = ()
 
     def read(self) -> bytes:
         """The picture's bytes.
@@ -71,6 +74,11 @@ def shown(name: str) -> str:
     except UnicodeEncodeError:
         return os.fsencode(name).decode("utf-8", "backslashreplace")
     return name
+
+
+def normal(name: str) -> str:
+    """One spelling for names that macOS writes decomposed and others composed."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_picture_name(name: str) -> bool:
