@@ -88,6 +88,29 @@ def add(dataset: Dataset, what: str, files: Sequence[str], *, value: str = "", u
     return [row["path"] for row in rows]
 
 
+def unusable(dataset: Dataset, paths: Sequence[str]) -> dict[str, str]:
+    """Path → problem of those of `paths` that cannot be used, so that nothing can be selected of them."""
+    bad = dataset.images.filter(pl.col("path").is_in(list(paths)) & pl.col("problem").is_not_null())
+    return dict(bad.select("path", "problem").iter_rows())
+
+
+def refresh(dataset: Dataset) -> None:
+    """Note what the pictures decided on look like now: after a retouch, a later renaming is followed too.
+
+    For the end of a scan, which holds the workspace.
+    """
+    decided = load(dataset)
+    images = dataset.images.select("key", "content")
+    alone = images.filter(pl.col("content").is_not_null() & ~pl.col("content").is_duplicated())
+    now = decided.join(images.select("key"), on="key", how="semi").select("key").unique()
+    now = now.join(alone, on="key", how="left").rename({"content": "now"})
+    joined = decided.join(now.with_columns(here=True), on="key", how="left", maintain_order="left")
+    content = pl.when(pl.col("here").fill_null(False)).then("now").otherwise("content").alias("content")
+    fresh = joined.with_columns(content).select(decided.columns)
+    if not fresh.equals(decided):
+        dataset.write("decisions", fresh)
+
+
 def load(dataset: Dataset) -> pl.DataFrame:
     """Every decision, the oldest first."""
     return dataset.read("decisions") if dataset.has("decisions") else tables.empty(tables.DECISIONS)

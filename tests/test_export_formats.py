@@ -491,6 +491,7 @@ def test_masks_beside_a_picture_follow_it_to_onetrainer_and_are_no_pictures(pict
 # quoting ------------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_quoted_text_is_the_same_in_toml_yaml_and_json(text) -> None:
     text = text.encode("utf-8", "ignore").decode()

@@ -153,6 +153,7 @@ def test_buckets_are_those_of_kohya() -> None:
     assert set(sizes(BucketRules(512, smallest=256, largest=1024))) == {*narrow, (512, 512), *wide}
 
 
+@settings(deadline=None)
 @given(RULES)
 def test_every_bucket_is_a_multiple_within_the_area_and_has_its_twin(rules: BucketRules) -> None:
     found = sizes(rules)
@@ -162,6 +163,7 @@ def test_every_bucket_is_a_multiple_within_the_area_and_has_its_twin(rules: Buck
         assert (height, width) in found
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, RULES)
 def test_a_picture_covers_its_bucket_and_loses_only_what_hangs_over(
     width: int, height: int, rules: BucketRules
@@ -175,6 +177,7 @@ def test_a_picture_covers_its_bucket_and_loses_only_what_hangs_over(
         assert placed.lost == pytest.approx(0, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, RULES, st.booleans())
 def test_fitting_never_enlarges_and_stays_inside(width: int, height: int, rules: BucketRules, cut: bool) -> None:
     scaled, (left, top, right, bottom) = fitted(width, height, rules, cut=cut)

@@ -119,6 +119,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*DANBOORU, *GALLERY_DL, "text"]), JSON))
 def test_no_record_whatever_is_in_it_breaks_the_reader(record: dict[str, Any]) -> None:
     said = records.parse(json.dumps(record))
@@ -207,6 +208,7 @@ def test_damaged_files_give_a_text_or_none(data: bytes, draw: st.DataObject) -> 
         assert found is None or found.strip() == found != ""
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab,()[]{}<>:1.\\ ", max_size=40))
 def test_a_prompt_becomes_plain_once_and_for_all(prompt: str) -> None:
     once = embedded.plain_prompt(prompt)

@@ -1,25 +1,84 @@
-"""`diversity pin|drop`: decisions by hand, which every later run honours."""
+"""`diversity pin|drop|label|decisions`: decisions by hand, which every later run honours."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diversity.commands.common import add_common, emit, open_dataset
+from diversity.errors import InputError
+
+if TYPE_CHECKING:
+    from diversity.dataset import Dataset
+
+USAGE = "Write: diversity label PICTURES FILE … axis=label …"
 
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """The pictures decided on."""
     add_common(parser)
+    if name == "decisions":
+        parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write what stands to a CSV")
+        parser.add_argument("--in", dest="read", type=Path, metavar="FILE.csv", help="take decisions in from a CSV")
+        return
     parser.add_argument("files", nargs="+", metavar="FILE", help="pictures of the set: paths, or unique names")
+    if name == "label":
+        parser.epilog = "Labels come last, for example: diversity label PICTURES 001.png side=back framing=full_body"
     parser.add_argument("--undo", action="store_true", help=f"take an earlier {name} back")
 
 
 def run(name: str, options: argparse.Namespace) -> int:
-    """Append the decisions."""
+    """Append the decisions, or list them."""
+    dataset = open_dataset(options)
+    if name == "decisions":
+        return _list(options, dataset)
+    return _label(options, dataset) if name == "label" else _pin_or_drop(name, options, dataset)
+
+
+def _pin_or_drop(name: str, options: argparse.Namespace, dataset: Dataset) -> int:
     from diversity import decisions
 
-    dataset = open_dataset(options)
     paths = decisions.add(dataset, name, options.files, undo=options.undo)
     verb = f"no longer {name}" if options.undo else name
-    emit(options, {"what": verb, "paths": paths}, "\n".join(f"{verb}: {path}" for path in paths))
+    idle = {} if options.undo or name != "pin" else decisions.unusable(dataset, paths)
+    for path, problem in idle.items():
+        sys.stderr.write(f"diversity: {path} cannot be used, so pinning it does nothing for now. {problem}\n")
+    result = {"what": verb, "paths": paths, "unusable": idle}
+    emit(options, result, "\n".join(f"{verb}: {path}" for path in paths))
+    return 0
+
+
+def _label(options: argparse.Namespace, dataset: Dataset) -> int:
+    """Words with "=" whose beginning is an axis are labels, all others pictures."""
+    from diversity import decision_lists, decisions, taxonomy
+
+    axes = taxonomy.load(dataset.config.views.taxonomy).axes
+    labels = [word for word in options.files if "=" in word and word.partition("=")[0] in axes]
+    files = [word for word in options.files if word not in labels]
+    if not files or bool(labels) == options.undo:
+        todo = "Leave the labels out: --undo takes all of a picture's back." if options.undo and files else USAGE
+        raise InputError("There is nothing to label.", f"Axes are {', '.join(axes)}.", todo)
+    decision_lists.check(dataset, labels)
+    for value in labels or [""]:
+        paths = decisions.add(dataset, "label", files, value=value, undo=options.undo)
+    said = "no label of yours" if options.undo else ", ".join(labels)
+    emit(options, {"labels": labels, "paths": paths}, "\n".join(f"{path}: {said}" for path in paths))
+    return 0
+
+
+def _list(options: argparse.Namespace, dataset: Dataset) -> int:
+    from diversity import decision_lists
+
+    if options.read is not None:
+        taken = decision_lists.read(dataset, options.read)
+        emit(options, taken, taken.text())
+    if options.out is not None:
+        written = decision_lists.write(dataset, options.out)
+        emit(options, {"rows": written, "file": options.out}, f"{written} decisions: {options.out}")
+    if options.read is None and options.out is None:
+        rows = decision_lists.standing(dataset).to_dicts()
+        lines = [f"{row['what']:<6} {row['path']}  {row['value']}".rstrip() for row in rows]
+        emit(options, rows, "\n".join(lines) or "Nothing was decided by hand.")
     return 0
