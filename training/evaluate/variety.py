@@ -60,3 +60,35 @@ def variety(lora: NDArray[np.floating], base: NDArray[np.floating], centre: Floa
     value, low, high = np.exp([logs.value, logs.low, logs.high]).tolist()
     ratio = Estimate(value, low, high, logs.n, logs.unit, logs.reason)
     return Variety(ratio, estimate.mean(own, "prompts"), estimate.mean(reference, "prompts"), seeds)
+
+
+def across(lora: NDArray[np.floating], base: NDArray[np.floating], centre: Floats | None = None) -> Estimate:
+    """Vendi(LoRA) / Vendi(base) of pictures of different prompts, one of each: are prompts answered alike?
+
+    For sample folders, which mostly hold one seed a prompt. The interval leaves out one pair at a time (jackknife of
+    the logarithm); the pair is the unit.
+
+    Args:
+        lora, base: [n, d], unit rows, at equal prompts and seeds.
+        centre: As for `variety`.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if lora.shape != base.shape or lora.ndim != 2:
+        raise ValueError(f"vectors of shapes {lora.shape} and {base.shape}")
+    n = len(lora)
+    if n < LEAST_SEEDS:
+        return estimate.unknown("samples", f"fewer than {LEAST_SEEDS} samples", n)
+
+    def log_ratio(rows: NDArray[np.int64]) -> float:
+        own, reference = richness.vendi(lora[rows], centre=centre), richness.vendi(base[rows], centre=centre)
+        return float(np.log(own / reference))
+
+    everything = np.arange(n)
+    value = log_ratio(everything)
+    left_out = np.array([log_ratio(np.delete(everything, i)) for i in range(n)])
+    spread = estimate.mean(n * value - (n - 1) * left_out, "samples")
+    half = (spread.high - spread.low) / 2
+    low, middle, high = np.exp([value - half, value, value + half]).tolist()
+    return Estimate(middle, low, high, n, "samples")
