@@ -59,12 +59,17 @@ class EncoderSpec:
             parts += [str(stat.st_size), str(stat.st_mtime_ns)]
         return hashlib.blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the model lies, for local ones."""
+        return Path(self.model.removeprefix(LOCAL)) if self.model.startswith(LOCAL) else None
+
     def centre(self) -> NDArray[np.float64] | None:
         """The encoder's mean picture, float64 [dim], where its folder tells it in `centre.npy`; else None."""
         import numpy as np
 
-        file = Path(self.model.removeprefix(LOCAL)) / "centre.npy"
-        if not self.model.startswith(LOCAL) or not file.is_file():
+        file = self.folder / "centre.npy" if self.folder is not None else None
+        if file is None or not file.is_file():
             return None
         centre: NDArray[np.float64] = np.load(file).astype(np.float64)
         return centre
@@ -91,7 +96,7 @@ def _toon(why: str) -> EncoderSpec:
     spec = _local(TOON_FOLDER)
     note = (
         f"{why[0].upper()}{why[1:]}: small, trained on rendered toon characters, good for copies, and "
-        "for views of drawn figures; do not believe the views it gives photographs."
+        "for views of drawn figures."
     )
     return EncoderSpec(spec.model, None, "embedded toon encoder", note, spec.weights)
 
