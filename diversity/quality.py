@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.overlay import has_text_line
 from diversity.sharpness import edge_spread
 
 UInt8Array = NDArray[np.uint8]
@@ -44,6 +45,7 @@ FLAGS = {
     "flat_background": "at least half of the ring along the edges is one colour",
     "cut_out": "at least 5 % is transparent",
     "borders": "uniform bars take at least 2 % of a side",
+    "overlay": "a line of light text lies near the bottom or the top, such as a subtitle",
     "animated": "only the first of several frames is used",
 }
 
@@ -109,8 +111,8 @@ class Reduced:
         if box == (0, height, 0, width):
             return self
         part = np.s_[box[0] : box[1], box[2] : box[3]]
-        cut = [np.ascontiguousarray(plane[part]) for plane in (self.picture, self.grey)]
-        return Reduced(*cut, None if self.opacity is None else np.ascontiguousarray(self.opacity[part]))
+        opacity = None if self.opacity is None else np.ascontiguousarray(self.opacity[part])
+        return Reduced(np.ascontiguousarray(self.picture[part]), np.ascontiguousarray(self.grey[part]), opacity)
 
 
 def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, frames: int = 1) -> Quality:
@@ -140,6 +142,7 @@ def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, fra
         "flat_background": background >= 0.5,
         "cut_out": alpha_share >= 0.05,
         "borders": border > 0,
+        "overlay": has_text_line(pixels, small.grey),
         "animated": frames > 1,
     }
     return Quality(
@@ -266,7 +269,7 @@ def _bars(grey: UInt8Array, along: int) -> tuple[int, int]:
 
 def _is_plain(line: UInt8Array, colour: int, most: float) -> bool:
     """Whether no more than `most` pixels of `line` differ from `colour`."""
-    return np.count_nonzero(np.abs(line.astype(np.int16) - colour) > BAR_NOISE) <= most
+    return bool(np.count_nonzero(np.abs(line.astype(np.int16) - colour) > BAR_NOISE) <= most)
 
 
 def _is_black_or_white(level: int) -> bool:
@@ -283,7 +286,7 @@ class _Bar:
     """
 
     def __init__(self, grey: UInt8Array, colour: int, along: int) -> None:
-        self._apart, self._along = cv2.absdiff(grey, float(colour)), along
+        self._apart, self._along = cv2.absdiff(grey, np.full_like(grey, colour)), along
         self._stained = self._beyond(BAR_NOISE)
 
     def _beyond(self, limit: float) -> NDArray[np.int32]:

@@ -59,7 +59,7 @@ def edge_spread(pixels: UInt8Array, small: UInt8Array) -> float | None:
         ratio = coarse / fine
         spread = math.sqrt(_C * ratio / max(4 - ratio, 0.02))
         if level == 0 or spread >= _SOFT:
-            best = max(best, 2**level * spread)
+            best = max(best, (1 << level) * spread)
     return best * factor
 
 

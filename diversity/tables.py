@@ -39,9 +39,7 @@ IMAGES: Schema = {
     "alpha_share": pl.Float64,
     "border_share": pl.Float64,
     "quality": pl.Float64,  # 0..1, for choosing keepers: higher is better
-    "flags": pl.List(
-        pl.String
-    ),  # blurred, dark, bright, low_contrast, small, flat_background, cut_out, borders, animated
+    "flags": pl.List(pl.String),  # keys of `quality.FLAGS`
     "problem": pl.String,  # why the file could not be used; null: fine
 }
 

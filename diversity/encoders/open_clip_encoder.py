@@ -132,11 +132,13 @@ def _resized(step: Any, picture: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
     from torchvision.transforms import Resize
     from torchvision.transforms.v2.functional import resize
 
-    if isinstance(step, Resize):
-        return resize(picture, step.size, step.interpolation, step.max_size, antialias=True)
-    ratios = [old / new for old, new in zip(picture.shape[1:], step.size, strict=True)]  # open_clip's ResizeKeepRatio
-    ratio = max(ratios) * step.longest + min(ratios) * (1 - step.longest)
-    return resize(picture, [round(side / ratio) for side in picture.shape[1:]], step.interpolation, antialias=True)
+    size, most = step.size, getattr(step, "max_size", None)
+    if not isinstance(step, Resize):  # open_clip's ResizeKeepRatio
+        ratios = [old / new for old, new in zip(picture.shape[1:], step.size, strict=True)]
+        ratio = max(ratios) * step.longest + min(ratios) * (1 - step.longest)
+        size = [round(side / ratio) for side in picture.shape[1:]]
+    fitted: torch.Tensor = resize(picture, size, step.interpolation, most, antialias=True)
+    return fitted
 
 
 def _fused(visual: torch.nn.Module, sample: torch.Tensor) -> torch.nn.Module:
