@@ -103,7 +103,7 @@ class Run:
             WorkspaceError: it is not there or cannot be read.
         """
         try:
-            return pl.read_parquet(self.folder / f"{name}.parquet")
+            return pl.read_parquet(self.folder / f"{name}.parquet", glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise WorkspaceError(f"The table '{name}' of {self.id} cannot be read.", f"{error}.") from None
 
