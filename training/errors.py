@@ -9,3 +9,7 @@ class BaseModelError(DiversityError):
 
 class LoraError(DiversityError):
     """A LoRA file cannot be read or written, or does not fit the base model."""
+
+
+class TrainingError(DiversityError):
+    """A run cannot start, go on or end as asked, for example because a loss is not a number any more."""
