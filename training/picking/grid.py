@@ -1,13 +1,14 @@
 """A grid of prompts × seeds × weights × checkpoints that would answer what the samples at hand cannot.
 
-Not for drawing it: ComfyUI does, from one API-format workflow for each checkpoint and weight, or our `generate`, from
-`grid.json`. `pick` reads the results of either.
+Not for drawing it: ComfyUI does, from one API-format workflow for each checkpoint and weight, or our `generate`, by the
+commands of `generate.txt`. `pick` reads the results of either.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from diversity import workspace
 from training.picking.names import checkpoint
 
-SEEDS = (11, 12, 13, 14)
+SEEDS = (11, 12, 13, 14)  # in a row: `generate` counts up
 WEIGHTS = (0.0, 0.5, 0.7, 0.85, 1.0)
 VIEWS = (
     "headshot, from the front",
@@ -27,7 +28,6 @@ VIEWS = (
 )
 NOVEL = ("full body, riding a bicycle in the rain", "half body, wearing a yellow raincoat, in a library")
 UNRELATED = ("a bowl of fruit on a wooden table", "a lighthouse on a cliff at noon", "a grey cat asleep on a sofa")
-SIZES = {"sd1": 512, "sdxl": 1024}
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,13 @@ def plan(word: str | None, known: Sequence[str], loras: Sequence[str], base: str
 
 
 def write(grid: Grid, folder: Path) -> list[Path]:
-    """Write `grid.json`, one ComfyUI workflow per checkpoint and weight, and how to use them; the files written.
+    """Write one ComfyUI workflow per checkpoint and weight, commands, `grid.json`, and how to use them; the files.
 
     Raises:
         WorkspaceError: the folder cannot be written.
     """
     files = {"grid.json": json.dumps(asdict(grid), indent=1, ensure_ascii=False), "README.txt": _readme(grid)}
+    files["generate.txt"] = "\n".join(commands(grid)) + "\n"
     files["comfyui/base.json"] = _text(workflow(grid, None, 0.0))
     for lora in grid.loras:
         for weight in grid.weights:
@@ -132,6 +133,19 @@ def workflow(grid: Grid, lora: str | None, weight: float) -> dict[str, Any]:
     return nodes
 
 
+def commands(grid: Grid) -> list[str]:
+    """A `diversity generate` command for each checkpoint; the first draws the base too."""
+    found = []
+    for number, lora in enumerate(grid.loras):
+        weights = [f"{weight:g}" for weight in grid.weights if weight or not number]
+        words = ["diversity", "generate", lora, "--base", grid.base, "--weights", ",".join(weights)]
+        words += ["--seeds", str(len(grid.seeds)), "--first-seed", str(grid.seeds[0]), "--size", str(grid.size)]
+        words += ["--steps", str(grid.steps), "--guidance", f"{grid.guidance:g}", "--negative", grid.negative]
+        words += ["--out", f"pick/{_slug(lora)}", *(part for prompt in grid.prompts for part in ("--prompt", prompt))]
+        found.append(shlex.join(words))
+    return found
+
+
 def _node(kind: str, **inputs: object) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
@@ -166,7 +180,7 @@ def _readme(grid: Grid) -> str:
             "",
             "ComfyUI: load each file of comfyui/ (Workflow > Open, or drop it on the window) and queue it once,",
             'or post {"prompt": <the file>} to /prompt. The pictures land in output/pick/ and tell their settings.',
-            "diversity: grid.json holds the same prompts, seeds and weights for `diversity generate`.",
+            "diversity: run the commands of generate.txt; the pictures land in pick/.",
             "",
             "Then run: diversity pick PICTURES --samples <folder of the new pictures>",
             "",

@@ -15,6 +15,7 @@ from typing import Any
 
 Graph = dict[str, dict[str, Any]]
 
+OURS = "our runs"
 LARGEST = 16 * 2**20  # characters of one chunk that are looked at
 _TEXT_KEYS = ("text", "text_g", "t5xxl", "clip_l", "prompt", "value", "string")
 _LORA_TAG = re.compile(r"<lora:([^:<>]+):(-?\d*\.?\d+)(?::[^<>]*)?>")
@@ -31,7 +32,6 @@ class Told:
         seed: Of the noise.
         weight: Of the LoRA; 0.0 where the file says that there was none.
         lora: Its file name.
-        step: Where the file spells it.
     """
 
     reader: str
@@ -39,18 +39,18 @@ class Told:
     seed: int | None = None
     weight: float | None = None
     lora: str | None = None
-    step: int | None = None
 
 
 def read(file: Path) -> Told | None:
     """What `file` says of its making; None where it says nothing, or cannot be opened."""
     chunks = text_chunks(file)
+    ours = _ours(chunks.get("diversity", ""))
+    if ours is not None:
+        return ours
     if "parameters" in chunks:
         return parameters(chunks["parameters"])
     graph = _graph(chunks.get("prompt", ""))
-    if graph is not None:
-        return comfy(graph, file.name)
-    return _ours(chunks)
+    return comfy(graph, file.name) if graph is not None else None
 
 
 def text_chunks(file: Path) -> dict[str, str]:
@@ -182,22 +182,17 @@ def _number(graph: Graph, node: str, key: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _ours(chunks: Mapping[str, str]) -> Told | None:
-    """Our own chunks: plain `prompt`, `seed`, `weight`, `step`."""
-    if not ({"seed", "weight", "step"} & set(chunks)):
+def _ours(text: str) -> Told | None:
+    """The chunk `diversity` of our own pictures, a JSON object (`training.grids`)."""
+    try:
+        found = json.loads(text)
+        weight, seed = found.get("weight"), found.get("seed")
+        return Told(
+            OURS,
+            found.get("prompt"),
+            None if seed is None else int(seed),
+            None if weight is None else float(weight),
+            found.get("lora") or None,
+        )
+    except (ValueError, TypeError, AttributeError):
         return None
-    numbers: dict[str, float] = {}
-    for key in ("seed", "weight", "step"):
-        try:
-            numbers[key] = float(chunks[key])
-        except (KeyError, ValueError):
-            continue
-    step, seed = numbers.get("step"), numbers.get("seed")
-    return Told(
-        "our runs",
-        chunks.get("prompt"),
-        None if seed is None else int(seed),
-        numbers.get("weight"),
-        None,
-        None if step is None else int(step),
-    )

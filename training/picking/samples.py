@@ -19,6 +19,7 @@ from diversity.ingest.source import Source
 from training.picking import metadata, names, prompts
 
 TABLE = "samples.parquet"
+COLUMNS = {"prompt_index": "index", "prompt": "prompt", "seed": "seed", "weight": "weight", "lora": "lora"}
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def read(folder: Path, config: ScanConfig, prompt_file: Path | None = None) -> S
     listed = prompt_file or prompts.find(folder)
     asked = tuple(prompts.read(listed)) if listed else ()
     table = _table(folder)
+    homes = {path.rpartition("/")[0] for path in table}
+    sources = [s for s in sources if s.path in table or s.path.rpartition("/")[0] not in homes]  # without our grids
     found = [_read(source, table.get(source.path), asked) for source in sources]
     known = [sample for sample in found if sample.reader]
     if not known:
@@ -143,10 +146,10 @@ def _read(source: Source, row: dict[str, Any] | None, asked: Sequence[prompts.As
         sample = replace(sample, **vars(named))
     if told is not None:
         step, epoch = names.checkpoint(told.lora) if told.lora else (None, None)
-        given = {**vars(told), "step": told.step if told.step is not None else step, "epoch": epoch}
+        given = {**vars(told), "step": step, "epoch": epoch}
         sample = replace(sample, **{key: value for key, value in given.items() if value is not None})
     if row is not None:
-        sample = replace(sample, reader="our runs", **row)
+        sample = replace(sample, reader=metadata.OURS, **row)
     if sample.reader and sample.index is not None and sample.index < len(asked):
         line = asked[sample.index]
         sample = replace(
@@ -179,11 +182,10 @@ def _table(folder: Path) -> dict[str, dict[str, Any]]:
             frame = pl.read_parquet(file)
         except (OSError, pl.exceptions.PolarsError):
             continue
-        place = next((name for name in ("path", "file") if name in frame.columns), None)
-        if place is None:
+        if "file" not in frame.columns:
             continue
-        wanted = [c for c in ("step", "weight", "prompt", "seed", "index") if c in frame.columns]
-        for row in frame.select(place, *wanted).to_dicts():
-            path = PurePosixPath(file.parent.relative_to(folder).as_posix()) / str(row.pop(place)).replace("\\", "/")
-            rows[str(path)] = {key: value for key, value in row.items() if value is not None}
+        wanted = [column for column in COLUMNS if column in frame.columns]
+        for row in frame.select("file", *wanted).to_dicts():
+            path = PurePosixPath(file.parent.relative_to(folder).as_posix()) / row.pop("file")
+            rows[str(path)] = {COLUMNS[key]: value for key, value in row.items() if value not in (None, "")}
     return rows

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from diversity.config import ScanConfig
 from diversity.errors import InputError
+from training import grids
+from training.generate import GenerationPlan, Sample
 from training.picking import metadata, names, prompts, samples
 
 
@@ -184,18 +185,27 @@ def test_comfy_folder(tmp_path: Path) -> None:
     assert found.unknown == ("unrelated.png",)
 
 
-def test_our_own_table_wins_over_names(tmp_path: Path) -> None:
-    draw(tmp_path / "samples" / "step100.png")
-    frame = pl.DataFrame({"path": ["step100.png"], "step": [200], "weight": [0.0], "prompt": ["p"], "seed": [3]})
-    frame.write_parquet(tmp_path / "samples" / "samples.parquet")
-    (sample,) = samples.read(tmp_path, ScanConfig()).samples
-    assert (sample.step, sample.weight, sample.prompt, sample.seed, sample.at[2]) == (200, 0.0, "p", 3, "base")
+def test_a_run_of_ours_is_read_from_its_table_and_its_grids_are_no_samples(tmp_path: Path) -> None:
+    plan = GenerationPlan(prompts=("mira, from behind",), seeds=(3,), weights=(0.0, 0.8))
+    setting = grids.Setting(plan, "toon", "run-1", (16, 16), {})
+    drawn = [Sample(Image.new("RGB", (16, 16)), plan.prompts[0], 0, 3, weight) for weight in plan.weights]
+    grids.save(drawn, tmp_path / "samples" / "step-000500", setting)
+    found = samples.read(tmp_path, ScanConfig())
+    assert [(s.at[2], s.weight, s.prompt, s.seed) for s in found.samples] == [
+        ("base", 0.0, "mira, from behind", 3),
+        ("step 500", 0.8, "mira, from behind", 3),
+    ]
+    assert found.readers == {"our runs": 2}
+    assert found.unknown == ()
 
 
-def test_our_own_chunks(tmp_path: Path) -> None:
-    draw(tmp_path / "a.png", {"prompt": "mira", "seed": "4", "weight": "0.5", "step": "300"})
+def test_a_picture_of_ours_tells_its_making_without_the_table(tmp_path: Path) -> None:
+    plan = GenerationPlan(prompts=("mira",), seeds=(4,), weights=(0.5,))
+    setting = grids.Setting(plan, "toon", "mira-step00000300.safetensors", (16, 16), {})
+    drawn = Sample(Image.new("RGB", (16, 16)), "mira", 0, 4, 0.5)
+    draw(tmp_path / "a.png", grids.texts(drawn, setting))
     (sample,) = samples.read(tmp_path, ScanConfig()).samples
-    assert (sample.step, sample.weight, sample.prompt, sample.seed) == (300, 0.5, "mira", 4)
+    assert (sample.reader, sample.step, sample.weight, sample.prompt, sample.seed) == ("our runs", 300, 0.5, "mira", 4)
 
 
 def test_folders_that_tell_nothing_are_a_clear_error(tmp_path: Path) -> None:
