@@ -41,6 +41,12 @@ class TextStates:
         """The same on another device, or in another dtype."""
         return TextStates(self.states.to(device, dtype), None if self.pooled is None else self.pooled.to(device, dtype))
 
+    def row(self, index: int) -> TextStates:
+        """One prompt's states."""
+        return TextStates(
+            self.states[index : index + 1], None if self.pooled is None else self.pooled[index : index + 1]
+        )
+
     def repeat(self, n: int) -> TextStates:
         """One prompt's states, n times."""
         return TextStates(self.states.expand(n, -1, -1), None if self.pooled is None else self.pooled.expand(n, -1))
@@ -194,7 +200,7 @@ class Base:
 
     def pipeline(self) -> Any:  # noqa: ANN401
         """A diffusers pipeline that shares these modules, with a fast sampler fit for the model's schedule."""
-        spacing = "trailing" if self.zero_terminal_snr else "leading"
+        spacing = "trailing" if self.zero_terminal_snr else "linspace"  # both begin at the last timestep
         sampler = _diffusers().DPMSolverMultistepScheduler.from_config(self.scheduler.config, timestep_spacing=spacing)
         parts = {"unet": self.unet, "vae": self.vae, "scheduler": sampler}
         parts |= dict(zip(("text_encoder", "text_encoder_2"), self.text_encoders, strict=False))

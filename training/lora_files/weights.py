@@ -46,7 +46,7 @@ class Layer:
             weight: The base layer's own weight; DoRA cannot do without it.
         """
         dense: torch.Tensor = self.up.double().flatten(1) @ self.down.double().flatten(1) * (self.alpha / self.rank)
-        dense = dense.reshape(len(self.up), *self.down.shape[1:])
+        dense = dense.reshape((len(self.up), *self.down.shape[1:]))
         if self.magnitude is None:
             return dense
         if weight is None:
@@ -55,7 +55,8 @@ class Layer:
         adapted = base + dense
         norms = adapted.flatten(1).norm(dim=1)
         scale = (self.magnitude.double() / norms).reshape(-1, *[1] * (dense.dim() - 1))
-        return scale * adapted - base
+        changed: torch.Tensor = scale * adapted - base
+        return changed
 
 
 @dataclass(frozen=True)
