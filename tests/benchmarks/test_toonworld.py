@@ -17,6 +17,7 @@ from benchmarks.toonworld import captions
 from benchmarks.toonworld.camera import FRAMINGS, SIDES, fold_azimuth, side_of
 from benchmarks.toonworld.character import sample_character
 from benchmarks.toonworld.render import label_row, plan_character, sample_shot
+from benchmarks.toonworld.scene import STYLES as STYLE_NAMES
 
 ASSETS = Path(__file__).resolve().parents[2] / "diversity" / "assets"
 ENCODER, SAMPLE = ASSETS / "toon_encoder", ASSETS / "sample_set"
@@ -42,21 +43,56 @@ for seed in range(4):
 print(json.dumps({"hashes": hashes, "inside": inside, "shape": draw(12, 0).shape}))
 """
 
+# One ball, lit from the side, in every drawing style; then the first again. And the sample set's first pictures again.
+STYLES = """
+import json, sys
+import numpy as np
+from benchmarks.toonworld import sample_set
+from benchmarks.toonworld.camera import Camera
+from benchmarks.toonworld.mesh import Frame, MeshBuilder
+from benchmarks.toonworld.scene import STYLES, Lights, Renderer
+builder = MeshBuilder(1.0)
+builder.blob(Frame(np.zeros(3)), (1.0, 1.0, 1.0), (210, 120, 60))
+ball, renderer = builder.build(), Renderer(96)
+camera = Camera(np.array([0.0, 0.0, 8.0]), np.zeros(3), np.array([0.0, 1.0, 0.0]), 24.0)
+lights = Lights(50.0, 30.0, 0.8, 0.2, 0.25, (1.0, 1.0, 1.0), 0.1)
+drawn = {style: renderer.draw(ball, camera, lights, False, style) for style in STYLES}
+drawn["again"] = renderer.draw(ball, camera, lights, False)
+for style in STYLES:
+    renderer.draw(ball, camera, lights, False, style)
+drawn["after"] = renderer.draw(ball, camera, lights, False)
+np.savez(sys.argv[1], **drawn)
+renderer = Renderer(sample_set.SIZE)
+for number, entry in enumerate((entry for block in sample_set.plan(sample_set.SEED) for entry in block), start=1):
+    if number in (1, 3, 4, 5):
+        picture = sample_set.render_entry(renderer, sample_set.heroine(), entry.shot)[1]
+        np.save(f"{sys.argv[1]}-{number:03d}-{entry.kind}.npy", picture)
+"""
 
-def run_drawing() -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", DRAW], cwd=ASSETS.parents[1], capture_output=True, text=True, timeout=120, check=False
-    )
+
+def run_drawing(script: str, *arguments: str) -> str:
+    """What a fresh process prints; skips the test where pyvista cannot render off screen."""
+    pytest.importorskip("pyvista", reason="pyvista is not installed: nothing can be rendered")
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=ASSETS.parents[1], capture_output=True, text=True, timeout=300, check=False)
+    assert "Error" not in done.stderr, done.stderr[-2000:]
+    if done.returncode:
+        pytest.skip(f"pyvista cannot render off screen here: {done.stderr.strip()[-200:]}")
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, object]:
-    """What a fresh process drew; skipped where pyvista cannot render off screen."""
-    pytest.importorskip("pyvista", reason="pyvista is not installed: nothing can be rendered")
-    done = run_drawing()
-    if done.returncode:
-        pytest.skip(f"pyvista cannot render off screen here: {done.stderr.strip()[-200:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    """Pictures of characters."""
+    return json.loads(run_drawing(DRAW).splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def styles(tmp_path_factory) -> tuple[dict[str, np.ndarray], Path]:
+    """A ball in every style, and the folder with pictures of the sample set."""
+    folder = tmp_path_factory.mktemp("styles")
+    run_drawing(STYLES, str(folder / "ball.npz"))
+    return dict(np.load(folder / "ball.npz")), folder
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +111,66 @@ def test_full_body_lies_whole_inside_the_picture(drawn):
     for share, touches_border in drawn["inside"]:
         assert share > 0.02
         assert not touches_border
+
+
+def inner(picture: np.ndarray) -> np.ndarray:
+    """Pixels [n, 3] well inside the silhouette."""
+    solid = picture[..., 3] == 255
+    for axis in (0, 1):
+        for step in (-4, 4):
+            solid &= np.roll(picture[..., 3] == 255, step, axis)
+    return picture[solid][:, :3].astype(int)
+
+
+def tones(picture: np.ndarray) -> int:
+    """How many brightnesses (of 52) each fill at least a fiftieth of the inside."""
+    counts = np.bincount(inner(picture).mean(1).astype(int) // 5, minlength=52)
+    return int((counts >= counts.sum() / 50).sum())
+
+
+def test_flat_style_has_one_tone_and_it_is_the_colour_itself(styles):
+    flat = inner(styles[0]["flat"])
+    assert len(flat) > 1000
+    assert np.abs(flat - (210, 120, 60)).max() <= 2
+
+
+def test_cel_style_has_few_tones_where_shading_has_many(styles):
+    assert 2 <= tones(styles[0]["cel"]) <= 4
+    assert tones(styles[0]["shaded"]) >= 8
+
+
+def test_outline_style_adds_a_dark_line_round_the_silhouette(styles):
+    dark = {
+        style: float(((picture[..., :3].max(2) < 60) & (picture[..., 3] > 200)).sum() / (picture[..., 3] > 200).sum())
+        for style, picture in styles[0].items()
+    }
+    assert dark["outline"] > 0.03
+    assert max(dark["cel"], dark["flat"], dark["shaded"]) < 0.005
+    assert 2 <= tones(styles[0]["outline"]) <= 4
+
+
+def test_default_style_is_as_before_whatever_was_drawn_in_between(styles):
+    ball = styles[0]
+    assert np.array_equal(ball["again"], ball["shaded"])
+    assert np.array_equal(ball["after"], ball["shaded"])
+    assert all((ball[style] != ball["shaded"]).any() for style in STYLE_NAMES if style != "shaded")
+
+
+def test_default_style_leaves_the_sample_set_unchanged(styles):
+    files = sorted(styles[1].glob("ball.npz-*-original.npy"))
+    assert files
+    for file in files:
+        number = file.name.split("-")[1]
+        kept = np.asarray(Image.open(next((SAMPLE / "10_mira").glob(f"{number}.[jw]*"))).convert("RGB")).astype(float)
+        assert np.abs(np.load(file) - kept).mean() < 3
+
+
+def test_labels_and_captions_carry_the_drawing_style():
+    rows = [label_row(sample_character(seed), sample_shot(seed, 0), "g") for seed in range(200)]
+    assert {row["style"] for row in rows} == set(STYLE_NAMES)
+    assert rows == [label_row(sample_character(seed), sample_shot(seed, 0), "g") for seed in range(200)]
+    for row in rows:
+        assert any(part in captions.STYLE_WORDS[row["style"]] for part in row["caption"].split(", "))
 
 
 @pytest.mark.parametrize(
