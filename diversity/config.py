@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from diversity.errors import ConfigError
 
 FILE_NAME = "diversity.toml"
+DEFAULT_SELECTION = "default"
 
 
 class Section(BaseModel):
@@ -80,6 +81,7 @@ class RichnessConfig(Section):
 class SelectConfig(Section):
     """Which pictures stay and how much each counts."""
 
+    name: str = Field(DEFAULT_SELECTION, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="what it is called")
     keep: int | Literal["auto"] | None = Field(None, description="auto: the elbow; None: all distinct")
     strategy: str = Field("facility_location", description="how pictures are chosen")
     alpha: float = Field(0.5, ge=0, le=1, description="0: equal mass per neighbourhood; 1: as found")
@@ -93,8 +95,18 @@ class ExportConfig(Section):
 
     formats: tuple[str, ...] = Field(("kohya", "huggingface", "table"), description="what curate writes")
     mean_repeats: int = Field(10, ge=1, description="mean integer repeats per picture; larger rounds better")
-    resolution: int = Field(512, ge=64, description="training resolution, for formats that state it")
+    resolution: int | None = Field(None, ge=64, description="training resolution in pixels; None: the format's own")
     trigger: str | None = Field(None, description="word put first in every caption")
+    leave_out: tuple[Literal["artist", "quality", "rating"], ...] = Field(
+        (), description="groups of tags that captions are written without: artist, quality, rating"
+    )
+    epochs: int | None = Field(None, ge=1, description="epochs you would train without repeats, for the advice")
+    trainer_root: str | None = Field(None, description="where another machine will find the export")
+    link: Literal["auto", "copy"] = Field("auto", description="auto: hard links where possible; copy: never")
+    control: Path | None = Field(None, description="folder of control pictures: an edit set")
+    fit: Literal["none", "resize", "crop"] = Field(
+        "none", description="resize: reduce pictures to their bucket; crop: also cut them to its shape"
+    )
     force: bool = Field(False, description="put foreign or edited files in the way aside")
 
 
@@ -129,6 +141,9 @@ class Config(Section):
             for key in ("taxonomy", "labels"):  # paths in a file are relative to it
                 if isinstance(views, dict) and isinstance(views.get(key), str):
                     views[key] = file.parent / str(views[key])
+            export = values.get("export")
+            if isinstance(export, dict) and isinstance(export.get("control"), str):
+                export["control"] = file.parent / str(export["control"])
         for section, settings in (overrides or {}).items():
             if isinstance(values.setdefault(section, {}), dict):
                 values[section].update(settings)

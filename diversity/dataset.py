@@ -5,6 +5,7 @@ Not for what a stage does: that is `stages.py` and the rooms it calls.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import polars as pl
 
-from diversity import tables, workspace
+from diversity import record, tables, workspace
 from diversity.config import FILE_NAME, Config
 from diversity.errors import InputError, WorkspaceError
 
@@ -69,7 +70,7 @@ class Dataset:
         Raises:
             InputError: `pictures` is not a folder.
             ConfigError: the settings are not understood.
-            WorkspaceError: the workspace is of another version or not ours.
+            WorkspaceError: the workspace is of another version, not ours, or of other pictures.
         """
         root = Path(pictures).expanduser().resolve()
         if not root.is_dir():
@@ -79,16 +80,29 @@ class Dataset:
         folder = Path(workspace_folder).expanduser().resolve() if workspace_folder else workspace.default_location(root)
         file = config or next((p for p in (root / FILE_NAME, folder / FILE_NAME) if p.is_file()), None)
         dataset = cls(root, folder, Config.load(file, overrides))
-        workspace.check(folder)
+        workspace.check(folder, root)
         return dataset
 
     # tables ------------------------------------------------------------------------------------------------------
 
     def path(self, table: str) -> Path:
-        """Where `table` lies: "images", "selection/default", ...; "embeddings" means those of the last scan."""
+        """Where `table` lies: "images", "selection/best", ...
+
+        "embeddings" means those of the last scan; "selection" and "dropped" those of the selection in the settings.
+        """
         if table == "embeddings":
             table = f"embeddings/{self.encoder_id}"
-        return self.folder / f"{table}.parquet"
+        return self.folder / f"{self.named(table)}.parquet"
+
+    def named(self, table: str) -> str:
+        """`table`, with the name of the selection in the settings where it is one of that selection's."""
+        if table == "selection":
+            return f"selection/{self.config.select.name}"
+        return record.key(table, self.config.select.name) if table == "dropped" else table
+
+    def selections(self) -> list[str]:
+        """Names of the selections that were made."""
+        return sorted(file.stem for file in (self.folder / "selection").glob("*.parquet"))
 
     def has(self, table: str) -> bool:
         """Whether `table` was written."""
@@ -128,7 +142,7 @@ class Dataset:
         if base in MIRRORED:
             named = frame.join(self.read("images").select("key", "path"), on="key", how="left")
             named = named.select("path", pl.exclude("path"))
-            workspace.write_bytes(self.folder / f"{table}.csv", named.write_csv().encode("utf-8"))
+            workspace.write_bytes(self.path(table).with_suffix(".csv"), named.write_csv().encode("utf-8"))
 
     @property
     def images(self) -> pl.DataFrame:
@@ -164,8 +178,8 @@ class Dataset:
 
     # stages ------------------------------------------------------------------------------------------------------
 
-    def run(self, *stages: str, force: bool = False, progress: Progress | None = None) -> Self:
-        """Run `stages` in order, each skipped when its inputs and settings have not changed."""
+    def run(self, *stages: str, force: Collection[str] = (), progress: Progress | None = None) -> Self:
+        """Run `stages` in order, each skipped when its inputs and settings have not changed; those in `force` never."""
         from diversity.stages import run
 
         run(self, stages, force=force, progress=progress)
@@ -188,7 +202,7 @@ class Dataset:
         return self.run("scan", "label", "dedup", "views", "score")
 
     def select(self) -> Self:
-        """Choose and weight → selection/default, dropped."""
+        """Choose and weight → selection/<name>, dropped."""
         return self.run("scan", "label", "dedup", "views", "select")
 
     def curate(self) -> Self:

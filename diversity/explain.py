@@ -86,7 +86,7 @@ def explain(dataset: Dataset, file: str) -> Explanation:
 def _fate(dataset: Dataset, row: dict[str, Any], paths: dict[str, str]) -> tuple[str, str, float | None]:
     if row["problem"]:
         return "problem", f"{row['problem'][0].upper()}{row['problem'][1:]}", None
-    chosen = _row(dataset, "selection/default", row["key"])
+    chosen = _row(dataset, "selection", row["key"])
     if chosen:
         return "kept", _sentence(chosen["reason"]), chosen["weight"]
     dropped = _row(dataset, "dropped", row["key"])

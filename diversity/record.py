@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diversity import workspace
-from diversity.errors import WorkspaceError
+from diversity.config import DEFAULT_SELECTION, SelectConfig
+from diversity.errors import SelectionError, WorkspaceError
 
 if TYPE_CHECKING:
     from diversity.config import Config
 
 FILE = "curation.json"
+PER_SELECTION = ("select", "export", "report", "elbow")  # stages and notes of which every selection has its own
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -54,9 +56,31 @@ def digest(value: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def with_last_selection(folder: Path, config: Config) -> Config:
-    """`config` with the selection's settings of the last run: exporting or reporting must not choose anew."""
-    from diversity.config import SelectConfig
+def key(name: str, selection: str) -> str:
+    """Under which key the record holds what is `name` for one selection: bare for the default one."""
+    return name if selection == DEFAULT_SELECTION else f"{name}/{selection}"
 
-    last = load(folder)["stages"].get("select", {}).get("settings", {}).get("select")
+
+def of_selection(record: dict[str, Any], selection: str) -> dict[str, Any]:
+    """A part of a record as if `selection` were the only one: its own entries under bare names, no others'."""
+    found = {name: value for name, value in record.items() if "/" not in name}
+    for name in PER_SELECTION:
+        found.pop(name, None)
+        if key(name, selection) in record:
+            found[name] = record[key(name, selection)]
+    return found
+
+
+def with_last_selection(folder: Path, config: Config) -> Config:
+    """`config` with the settings that its selection was made with: exporting or reporting must not choose anew.
+
+    Raises:
+        SelectionError: a selection other than the default was named and never made.
+    """
+    name = config.select.name
+    last = load(folder)["stages"].get(key("select", name), {}).get("settings", {}).get("select")
+    if last is None and name != DEFAULT_SELECTION:
+        raise SelectionError(
+            f"There is no selection '{name}'.", "It was never made.", f"Run `diversity select --name {name}` first."
+        )
     return config if last is None else config.model_copy(update={"select": SelectConfig(**last)})

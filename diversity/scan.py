@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from diversity import tables
 
@@ -178,16 +177,6 @@ class Scanner:
         padding = [inputs[0]] * (BATCH - len(inputs))
         vectors = encoder.encode_prepared(np.stack(inputs + padding))[: len(batch)]
         return {part.content: vector for part, vector in zip(batch, vectors, strict=True)}
-
-
-def embeddings_frame(vectors: dict[str, Float32Array]) -> pl.DataFrame:
-    """`content`, `vector` (float16 array): half the size, and it rounds off the bits that hardware disagrees on."""
-    dim = len(next(iter(vectors.values()))) if vectors else 1
-    contents = sorted(vectors)
-    matrix = np.stack([vectors[c] for c in contents]).astype(np.float16) if contents else np.empty((0, dim), np.float16)
-    return pl.DataFrame(
-        {"content": pl.Series(contents, dtype=pl.String), "vector": pl.Series(matrix, dtype=pl.Array(pl.Float16, dim))}
-    )
 
 
 @contextmanager

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
-from diversity import __version__, record, tables
+from diversity import __version__, decisions, record, scan_shards, tables
 from diversity.errors import InputError
 from diversity.scan import UNREADABLE
+from diversity.scan_shards import embeddings_frame, thumbnails_frame, vectors_of
 from diversity.stages import Context, Stage
 
-CHUNK = 4096  # pictures between two writes of the tables: what a killed scan loses at most
+if TYPE_CHECKING:
+    from diversity.encoders.base import Float32Array
+    from diversity.ingest import Source
+
+CHUNK = 4096  # pictures between two writes: what a killed scan loses at most
 
 
 def _scan_inputs(context: Context) -> object:
@@ -42,43 +47,59 @@ def _unreadable(context: Context) -> list[tuple[str, int]]:
 
 def _scan(context: Context) -> None:
     """Look at new and changed files only; everything about unchanged ones is taken over."""
-    from diversity.scan import Scanner, embeddings_frame, key_of, source_columns
-
     dataset, sources = context.dataset, context.services.sources()
     if not sources:
         raise InputError(
             f"{dataset.root} holds no pictures.", "No file in it has a picture's suffix.", "Give another folder."
         )
-    images, thumbnails, vectors = _reusable(context)
-    known = {(r["key"], r["size"], r["mtime_ns"]): r for r in images.iter_rows(named=True)}
+    known = _reusable(context)
+    rows, todo = _taken_over(sources, known)
+    if todo:
+        context.services.warm_up()
+        _look(context, todo, rows, known)
+    encoder = _remember(context)
+    frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
+    assert frame["key"].n_unique() == len(sources), "two paths with one key"
+    contents = set(frame["content"].drop_nulls())
+    dataset.write(f"embeddings/{encoder['id']}", embeddings_frame({c: known.vectors[c] for c in contents}))
+    dataset.write("thumbnails", thumbnails_frame({c: known.thumbnails[c] for c in contents}))
+    dataset.write("images", frame)
+    decisions.refresh(dataset)
+    scan_shards.clear(dataset)
+
+
+def _look(context: Context, todo: list[Source], rows: dict[str, dict[str, Any]], known: Known) -> None:
+    """Run the pass over `todo`; adds to `rows` (by path) and to `known`, and keeps chunks on disk where it is long."""
+    from diversity.scan import Scanner
+
+    dataset = context.dataset
+    scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(known.vectors))
+    with context.progress.task("pictures", len(todo)) as advance:
+        for start in range(0, len(todo), CHUNK):
+            found = scanner.run(todo[start : start + CHUNK], advance)
+            rows.update((row["path"], row) for row in found.rows)
+            known.thumbnails.update(found.thumbnails)
+            known.vectors.update(found.vectors)
+            if start + CHUNK < len(todo):
+                scan_shards.write(dataset, found, _remember(context)["id"])
+
+
+def _taken_over(sources: list[Source], known: Known) -> tuple[dict[str, dict[str, Any]], list[Source]]:
+    """Rows (by path) of the files of which everything is known, and the other files."""
+    from diversity.scan import source_columns
+
+    before = {(r["key"], r["size"], r["mtime_ns"]): r for r in known.images.iter_rows(named=True)}
     rows: dict[str, dict[str, Any]] = {}
     todo = []
     for source in sources:
         columns = source_columns(source)
-        old = known.get((columns["key"], source.size, source.mtime_ns))
-        complete = old is not None and old["content"] in vectors and old["content"] in thumbnails
+        old = before.get((columns["key"], source.size, source.mtime_ns))
+        complete = old is not None and old["content"] in known.vectors and old["content"] in known.thumbnails
         if old is not None and (complete or _stays_bad(old)):
             rows[source.path] = {**old, **columns}
         else:
             todo.append(source)
-    if todo:
-        context.services.warm_up()
-    scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(vectors)) if todo else None
-    with context.progress.task("pictures", len(todo)) as advance:
-        for start in range(0, max(len(todo), 1), CHUNK):
-            if scanner is not None:
-                found = scanner.run(todo[start : start + CHUNK], advance)
-                rows.update((row["path"], row) for row in found.rows)
-                thumbnails.update(found.thumbnails)
-                vectors.update(found.vectors)
-            encoder = _remember(context)
-            frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
-            contents = set(frame["content"].drop_nulls())
-            dataset.write(f"embeddings/{encoder['id']}", embeddings_frame({c: vectors[c] for c in contents}))
-            thumbs = sorted((c, t) for c, t in thumbnails.items() if c in contents)
-            dataset.write("thumbnails", pl.DataFrame(thumbs, schema=tables.THUMBNAILS, orient="row"))
-            dataset.write("images", frame)
-    assert len({key_of(s.path) for s in sources}) == len(rows), "two paths with one key"
+    return rows, todo
 
 
 def _stays_bad(row: dict[str, Any]) -> bool:
@@ -86,19 +107,36 @@ def _stays_bad(row: dict[str, Any]) -> bool:
     return row["problem"] is not None and not row["problem"].startswith(UNREADABLE)
 
 
-def _reusable(context: Context) -> tuple[pl.DataFrame, dict[str, bytes], dict[str, np.ndarray]]:
-    """What an earlier scan with the same settings and encoder left."""
+@dataclass
+class Known:
+    """What earlier scans with the same settings left, also one that was killed.
+
+    Attributes:
+        images: `tables.IMAGES`.
+        thumbnails: By content.
+        vectors: By content, of the encoder in the settings.
+    """
+
+    images: pl.DataFrame
+    thumbnails: dict[str, bytes]
+    vectors: dict[str, Float32Array]
+
+
+def _reusable(context: Context) -> Known:
     dataset = context.dataset
     before = record.load(dataset.folder)
-    same = before.get("scan_settings") == _scan_settings(context) and not context.force
-    images = dataset.read("images") if same and dataset.has("images") else tables.empty(tables.IMAGES)
-    thumbnails = dict(dataset.read("thumbnails").iter_rows()) if same and dataset.has("thumbnails") else {}
-    encoder = before.get("encoder", {})
-    if not same or encoder.get("fingerprint") != context.services.spec.fingerprint or not dataset.has("embeddings"):
-        return images, thumbnails, {}
-    stored = dataset.read("embeddings")
-    vectors = stored["vector"].to_numpy().astype(np.float32) if len(stored) else np.empty((0, 1), np.float32)
-    return images, thumbnails, dict(zip(stored["content"], vectors, strict=True))
+    if before.get("scan_settings") != _scan_settings(context) or context.force:
+        scan_shards.clear(dataset)
+        return Known(tables.empty(tables.IMAGES), {}, {})
+    encoder = before.get("encoders", {}).get(context.services.spec.fingerprint, {}).get("id")
+    known = Known(*scan_shards.read(dataset, encoder))
+    if dataset.has("images"):
+        known.images = pl.concat([dataset.images, known.images])
+    if dataset.has("thumbnails"):
+        known.thumbnails |= dict(dataset.read("thumbnails").iter_rows())
+    if encoder is not None and dataset.has(f"embeddings/{encoder}"):
+        known.vectors |= vectors_of(dataset.read(f"embeddings/{encoder}"))
+    return known
 
 
 def _scan_settings(context: Context) -> dict[str, Any]:
@@ -107,13 +145,17 @@ def _scan_settings(context: Context) -> dict[str, Any]:
 
 
 def _remember(context: Context) -> dict[str, Any]:
-    """Record the encoder and the settings before any table is written, so that a killed scan can be gone on with."""
+    """Record the encoder and the settings before any table is written, so that a killed scan can be gone on with.
+
+    Encoders of earlier scans stay known, so that coming back to one finds its vectors without loading it.
+    """
     folder, spec = context.dataset.folder, context.services.spec
     known = record.load(folder)
-    if known.get("encoder", {}).get("fingerprint") != spec.fingerprint:
+    encoders = known.setdefault("encoders", {})
+    if spec.fingerprint not in encoders:
         encoder = context.services.encoder().result()
-        known["encoder"] = {"id": encoder.id, "name": spec.name, "note": spec.note, "dim": encoder.dim}
-        known["encoder"]["fingerprint"] = spec.fingerprint
+        encoders[spec.fingerprint] = {"id": encoder.id, "dim": encoder.dim}
+    known["encoder"] = {**encoders[spec.fingerprint], "name": spec.name, "note": spec.note}
     known["scan_settings"] = _scan_settings(context)
     record.save(folder, known)
     return dict(known["encoder"])

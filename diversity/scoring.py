@@ -21,8 +21,7 @@ BEFORE = ("scan", "label", "dedup", "views")
 
 def of_set(dataset: Dataset, *, force: bool = False, progress: Progress | None = None) -> list[dict[str, Any]]:
     """Rows of `scores.parquet`, measured first where needed."""
-    dataset.run(*BEFORE, progress=progress)
-    dataset.run("score", force=force, progress=progress)
+    dataset.run(*BEFORE, "score", force=("score",) if force else (), progress=progress)
     return dataset.read("scores").to_dicts()
 
 

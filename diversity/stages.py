@@ -6,7 +6,7 @@ Not for what a stage computes: the rooms do that; here their tables are fetched,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ class Stage:
         run: The work.
         inputs: Anything else that it depends on, as JSON-able values.
         complete: Whether what it writes beside tables is still there.
+        check: Raises before any stage of the run has begun where the settings cannot work.
     """
 
     needs: tuple[str, ...]
@@ -62,6 +63,7 @@ class Stage:
     run: Callable[[Context], None]
     inputs: Callable[[Context], object] = lambda _: None
     complete: Callable[[Context], bool] = lambda _: True
+    check: Callable[[Dataset], None] = lambda _: None
 
 
 def find(name: str) -> Stage:
@@ -80,47 +82,77 @@ def find(name: str) -> Stage:
     raise InputError(f"There is no stage '{name}'.", f"The stages are: {', '.join(STAGES)}.")
 
 
-def run(dataset: Dataset, names: Iterable[str], *, force: bool = False, progress: Progress | None = None) -> list[str]:
-    """Run the stages that are not up to date, in the given order; the names of those that ran.
+def run(
+    dataset: Dataset, names: Iterable[str], *, force: Collection[str] = (), progress: Progress | None = None
+) -> list[str]:
+    """Run the stages that are not up to date, or named in `force`, in the given order; the names of those that ran.
 
     Raises:
         WorkspaceError: the workspace is in use, or a table that is needed is missing.
         DiversityError: whatever a stage raises.
     """
     ran: list[str] = []
-    names = tuple(names)
+    stages = {name: find(name) for name in names}
+    for stage in stages.values():
+        stage.check(dataset)
     workspace.prepare(dataset.folder, dataset.root)
     with workspace.locked(dataset.folder), Services(dataset) as services:
-        services.expect(names)
-        for name in names:
-            context = Context(dataset, services, progress or Silent(), force)
-            if _run_one(name, find(name), context):
+        services.expect(stages)
+        for name, stage in stages.items():
+            context = Context(dataset, services, progress or Silent(), name in force)
+            if _run_one(name, stage, context):
                 ran.append(name)
     return ran
 
 
 def _run_one(name: str, stage: Stage, context: Context) -> bool:
-    folder = context.dataset.folder
-    before = record.load(folder)
+    dataset, folder = context.dataset, context.dataset.folder
+    before, key = record.load(folder), _key(name, dataset)
     fingerprint = _fingerprint(name, stage, context, before)
-    done = before["stages"].get(name, {})
+    done = before["stages"].get(key, {})
     written = all(context.dataset.has(t) for t in stage.gives) and stage.complete(context)
     if not context.force and written and done.get("fingerprint") == fingerprint:
         return False
-    if before["stages"].pop(name, None) is not None:  # if it fails half-way, it was not run
+    if before["stages"].pop(key, None) is not None:  # if it fails half-way, it was not run
         record.save(folder, before)
     start = time.perf_counter()
     stage.run(context)
     seconds = round(time.perf_counter() - start, 2)
     after = record.load(folder)
-    after["pictures"], after["version"] = str(context.dataset.root), __version__
-    after.update(context.notes)
+    after["pictures"], after["version"] = str(dataset.root), __version__
+    after.update({_key(note, dataset): value for note, value in context.notes.items()})
     hashes = after.setdefault("tables", {})
-    hashes |= {t: record.file_hash(context.dataset.path(t)) for t in stage.gives}
-    settings = {s: getattr(context.dataset.config, s).model_dump(mode="json") for s in stage.settings}
-    after["stages"][name] = {"fingerprint": fingerprint, "seconds": seconds, "settings": settings}
+    hashes |= {dataset.named(t): record.file_hash(dataset.path(t)) for t in stage.gives}
+    settings = {s: getattr(dataset.config, s).model_dump(mode="json") for s in stage.settings}
+    after["stages"][key] = {
+        "fingerprint": fingerprint,
+        "seconds": seconds,
+        "settings": settings,
+        "read": {dataset.named(t): hashes.get(dataset.named(t)) for t in stage.needs},
+    }
     record.save(folder, after)
     return True
+
+
+def _key(name: str, dataset: Dataset) -> str:
+    """Under which key the record holds a stage or note: of some, every selection has its own."""
+    return record.key(name, dataset.config.select.name) if name in record.PER_SELECTION else name
+
+
+def fresh(dataset: Dataset) -> frozenset[str]:
+    """Which stages of the record were run on what the last scan and all stages before them left."""
+    known = record.load(dataset.folder)
+    hashes, found = known.get("tables", {}), set[str]()
+    givers: dict[str, str] = {}
+    for name in STAGES:
+        stage, entry = find(name), known["stages"].get(_key(name, dataset))
+        givers |= {dataset.named(table): name for table in stage.gives}
+        read = (entry or {}).get("read", {})
+        there = all(dataset.has(table) for table in stage.gives)
+        same = there and all(hashes.get(table) == value and givers.get(table) in found for table, value in read.items())
+        if entry is not None and same:
+            found.add(name)
+    return frozenset(found)
 
 
 def _fingerprint(name: str, stage: Stage, context: Context, known: dict[str, Any]) -> str:
@@ -135,7 +167,7 @@ def _fingerprint(name: str, stage: Stage, context: Context, known: dict[str, Any
             __version__,
             name,
             {s: getattr(config, s).model_dump(mode="json", exclude={"force", "workers"}) for s in stage.settings},
-            {t: known.get("tables", {}).get(t) for t in stage.needs},
+            {t: known.get("tables", {}).get(context.dataset.named(t)) for t in stage.needs},
             stage.inputs(context),
         ]
     )

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from diversity import record, scan_stage, tables
+from diversity import record, scan_stage, tables, workspace
 from diversity.decisions import load as load_decisions
 from diversity.decisions import standing
-from diversity.errors import InputError, SelectionError
+from diversity.encoders.familiarity import ABILITIES, PROTOTYPES
+from diversity.errors import ExportError, InputError, SelectionError
 from diversity.stages import Context, Stage
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ if TYPE_CHECKING:
     from diversity.dataset import Dataset
     from diversity.select.pool import Pool
     from diversity.targets import Targets
-
-SELECTED = "selection/default"
-
+    from diversity.taxonomy import Taxonomy
+    from diversity.views import PromptBank
 
 # label ---------------------------------------------------------------------------------------------------------------
 
 
 def _label_inputs(context: Context) -> object:
-    config = context.dataset.config.views
-    files = [_file_digest(config.taxonomy), _file_digest(config.labels)]
-    return files, _decision_digest(context, "label")
+    config, folder = context.dataset.config.views, context.services.spec.folder
+    files = [config.taxonomy, config.labels]
+    files += [folder / PROTOTYPES, folder / ABILITIES] if folder is not None else []
+    apart = [(source.path, source.apart) for source in context.services.sources() if source.apart]
+    return [_file_digest(file) for file in files], _decision_digest(context, "label"), apart
 
 
 def _label(context: Context) -> None:
@@ -52,13 +54,28 @@ def _label(context: Context) -> None:
             f"For example {first['path']}: {first['problem']}",
             "Give another folder.",
         )
-    prompts = views.embed_prompts(rules, context.services.deferred_encoder(dataset.encoder_id), dataset.folder)
+    vectors = dataset.vectors(usable)
+    prompts = _prompts(context, rules, vectors)
     given = [views.decided_labels(load_decisions(dataset), dataset.images, rules)]
     if config.labels is not None:
         given.insert(0, views.read_labels(config.labels, dataset.images, rules))
     labels = pl.concat(given)
-    dataset.write("views", views.label_views(usable, dataset.vectors(usable), rules, prompts, labels, config))
-    dataset.write("tags", captions.tag_table(usable, rules))
+    dataset.write("views", views.label_views(usable, vectors, rules, prompts, labels, config))
+    apart = {source.path: source.apart for source in context.services.sources() if source.apart}
+    dataset.write("tags", captions.tag_table(usable, rules, apart))
+
+
+def _prompts(context: Context, rules: Taxonomy, vectors: NDArray[np.float32]) -> PromptBank | None:
+    """The prompts' vectors; None where the set is unlike what the encoder knows, so that its answers mean nothing."""
+    from diversity import views
+    from diversity.encoders import familiarity
+
+    dataset, folder = context.dataset, context.services.spec.folder
+    known = familiarity.of_set(vectors, folder) if folder is not None else None
+    context.notes["familiarity"] = None if known is None else known.note()
+    if known is not None and not known.familiar:
+        return None
+    return views.embed_prompts(rules, context.services.deferred_encoder(dataset.encoder_id), dataset.folder)
 
 
 # dedup ---------------------------------------------------------------------------------------------------------------
@@ -134,7 +151,7 @@ def _select(context: Context) -> None:
     pool = _pool(context)
     chosen = choose(pool, context.dataset.config.select)
     budget = left_out(pool, chosen.order).sort("key")
-    context.dataset.write(SELECTED, chosen.frame(pool))
+    context.dataset.write("selection", chosen.frame(pool))
     context.dataset.write("dropped", pl.concat([_not_in_pool(context), budget]))
     context.notes["elbow"] = {"gain": chosen.curve.tolist(), "keep": len(chosen.order), "elbow": chosen.elbow}
 
@@ -167,9 +184,21 @@ def _pool(context: Context) -> Pool:
 
 def _select_inputs(context: Context) -> object:
     """An earlier selection that is grown is an input, but not the one that this stage writes itself."""
-    initial = context.dataset.config.select.initial
-    grown = None if initial in (None, "default") else _file_digest(context.dataset.path(f"selection/{initial}"))
-    return _rules_and_hand(context), grown
+    config = context.dataset.config.select
+    grown = None if config.initial in (None, config.name) else context.dataset.path(f"selection/{config.initial}")
+    return _rules_and_hand(context), _file_digest(grown)
+
+
+def _check_select(dataset: Dataset) -> None:
+    from diversity.select.strategies import strategy
+
+    strategy(dataset.config.select.strategy)
+    initial = dataset.config.select.initial
+    if initial is not None and initial not in dataset.selections():
+        there = ", ".join(dataset.selections()) or "none yet"
+        raise SelectionError(
+            f"There is no selection '{initial}' to grow.", f"There are: {there}.", "Name one of them with --initial."
+        )
 
 
 def _initial(dataset: Dataset, keys: list[str]) -> NDArray[np.int64]:
@@ -220,7 +249,7 @@ def _score(context: Context) -> None:
         return richness.score(part, wants, dataset.config.richness, scope=scope, centre=centre, settings=settings)
 
     frames = [measured(pictures, "set")]
-    picked = dataset.read(SELECTED) if dataset.has(SELECTED) else tables.empty(tables.SELECTION)
+    picked = dataset.read("selection") if dataset.has("selection") else tables.empty(tables.SELECTION)
     chosen = dict(picked.select("key", "weight").iter_rows())
     if chosen and chosen.keys() <= set(keys):  # else it is older than the last scan
         rows = np.array([row for row, key in enumerate(keys) if key in chosen], np.int64)
@@ -230,7 +259,7 @@ def _score(context: Context) -> None:
 
 
 def _score_inputs(context: Context) -> object:
-    return _rules_and_hand(context), _file_digest(context.dataset.path(SELECTED))
+    return _rules_and_hand(context), _file_digest(context.dataset.path("selection"))
 
 
 # export --------------------------------------------------------------------------------------------------------------
@@ -245,9 +274,17 @@ def _export(context: Context) -> None:
         mean_repeats=config.mean_repeats,
         resolution=config.resolution,
         trigger=config.trigger,
+        leave_out=config.leave_out,
+        epochs=config.epochs,
+        trainer_root=config.trainer_root,
+        link=config.link,
+        control=config.control,
+        fit=config.fit,
         force=config.force,
     )
-    reports = export(dataset.read(SELECTED), dataset.images, dataset.folder / "export", options, config.formats)
+    folder = _export_folder(dataset)
+    with workspace.plainly(folder):
+        reports = export(dataset.read("selection"), dataset.images, folder, options, config.formats)
     context.notes["export"] = [
         {
             "format": report.format,
@@ -262,12 +299,31 @@ def _export(context: Context) -> None:
     ]
 
 
+def _export_folder(dataset: Dataset) -> Path:
+    """`export/` for the default selection, `export/<selection>/` for others."""
+    return dataset.folder / record.key("export", dataset.config.select.name)
+
+
+def _check_export(dataset: Dataset) -> None:
+    from diversity.export import EXPORTERS
+
+    for name in dataset.config.export.formats:
+        if name not in EXPORTERS:
+            raise ExportError(f"There is no export format '{name}'.", "", f"Choose among {', '.join(EXPORTERS)}.")
+    if dataset.config.select.name in EXPORTERS:
+        raise ExportError(
+            f"The selection '{dataset.config.select.name}' is called like an export format.",
+            "Their folders would be the same.",
+            "Select with another --name.",
+        )
+
+
 def _export_complete(context: Context) -> bool:
     """Whether every file of every wanted export is still there."""
     from diversity.export import MANIFEST
 
     for name in context.dataset.config.export.formats:
-        folder = context.dataset.folder / "export" / name
+        folder = _export_folder(context.dataset) / name
         try:
             files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         except (OSError, ValueError, KeyError):
@@ -324,14 +380,15 @@ TABLE: dict[str, Stage] = {
     "views": Stage(("views", "duplicates"), ("targets",), ("views",), _views, _rules_and_hand),
     "select": Stage(
         ("images", "embeddings", "duplicates", "views", "targets"),
-        (SELECTED, "dropped"),
+        ("selection", "dropped"),
         ("select", "views"),
         _select,
         _select_inputs,
+        check=_check_select,
     ),
     "score": Stage(
         ("images", "embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs
     ),
-    "export": Stage(("images", SELECTED), (), ("export",), _export, complete=_export_complete),
+    "export": Stage(("images", "selection"), (), ("export",), _export, complete=_export_complete, check=_check_export),
     "map": Stage(("images", "embeddings"), ("map",), (), _map),
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from diversity import record
+from diversity import record, stages
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -33,9 +34,11 @@ class Summary:
         kept: Pictures in the selection.
         encoder: What saw the pictures.
         encoder_note: Why that one.
+        views_note: Why its views were not asked for; empty where they were.
         exports: What was written, and where.
         report: The HTML file.
         workspace: The folder of tables.
+        outdated: Stages whose results are older than the last scan or a stage before them; they are left out here.
     """
 
     pictures: int
@@ -50,9 +53,11 @@ class Summary:
     kept: int | None
     encoder: str
     encoder_note: str
+    views_note: str
     exports: list[dict[str, Any]]
     report: str | None
     workspace: str
+    outdated: tuple[str, ...]
 
     def text(self) -> str:
         """For a terminal."""
@@ -69,7 +74,11 @@ class Summary:
         if self.kept is not None:
             lines.append(f"Selected {_count(self.kept, 'picture')}, each with a weight.")
         lines.append(f"Seen by the {self.encoder}. {self.encoder_note}")
+        lines += [self.views_note] if self.views_note else []
         lines += [f"Exported for {e['format']}: {e['folder']}" for e in self.exports]
+        if self.outdated:
+            what = ", ".join(self.outdated)
+            lines.append(f"Not shown, because older than the pictures: {what}. Run `diversity curate`.")
         lines += [f"Tables: {self.workspace}"]
         lines += [f"Report: {self.report}"] if self.report else []
         return "\n".join(lines)
@@ -88,9 +97,12 @@ def of(dataset: Dataset) -> Summary:
     """
     images = dataset.images
     usable = images.filter(pl.col("problem").is_null())
-    known = record.load(dataset.folder)
-    kinds = dataset.read("duplicates")["kind"] if dataset.has("duplicates") else None
-    report = dataset.folder / "reports" / "curation.html"
+    known = record.of_selection(record.load(dataset.folder), dataset.config.select.name)
+    ran = record.of_selection(known["stages"], dataset.config.select.name)
+    fresh = stages.fresh(dataset)
+    kinds = dataset.read("duplicates")["kind"] if "dedup" in fresh else None
+    targets = dataset.read("targets") if "views" in fresh else None
+    report = report_file(dataset)
     flags = usable["flags"].explode().drop_nulls().value_counts(sort=True)
     return Summary(
         pictures=len(usable),
@@ -98,30 +110,34 @@ def of(dataset: Dataset) -> Summary:
         flagged=dict(sorted(flags.iter_rows(), key=lambda row: (-row[1], row[0]))),
         copies=None if kinds is None else int((kinds == "copy").sum()),
         variants=None if kinds is None else int((kinds == "variant").sum()),
-        richness=_richness(dataset),
-        missing=_cells(dataset, "missing"),
-        rare=_cells(dataset, "rare"),
-        thieves=_cells(dataset, "thief"),
-        kept=len(dataset.read("selection/default")) if dataset.has("selection/default") else None,
+        richness=_richness(dataset) if "score" in fresh else {},
+        missing=_cells(targets, "missing"),
+        rare=_cells(targets, "rare"),
+        thieves=_cells(targets, "thief"),
+        kept=len(dataset.read("selection")) if "select" in fresh else None,
         encoder=known.get("encoder", {}).get("name", ""),
         encoder_note=known.get("encoder", {}).get("note", ""),
-        exports=known.get("export", []),
-        report=str(report) if report.is_file() else None,
+        views_note=(known.get("familiarity") or {}).get("note", "") if "label" in fresh else "",
+        exports=known.get("export", []) if "export" in fresh else [],
+        report=str(report) if "report" in fresh and report.is_file() else None,
         workspace=str(dataset.folder),
+        outdated=tuple(name for name in stages.STAGES if name in ran and name not in fresh),
     )
 
 
+def report_file(dataset: Dataset) -> Path:
+    """Where the report of the selection in the settings lies."""
+    name = record.key("curation", dataset.config.select.name).replace("/", "-")
+    return dataset.folder / "reports" / f"{name}.html"
+
+
 def _richness(dataset: Dataset) -> dict[str, tuple[float, float, float]]:
-    if not dataset.has("scores"):
-        return {}
     rows = dataset.read("scores").filter(pl.col("value").is_not_null())
     return {r["measure"]: (r["value"], _number(r["low"]), _number(r["high"])) for r in rows.to_dicts()}
 
 
-def _cells(dataset: Dataset, state: str) -> list[dict[str, Any]] | None:
-    if not dataset.has("targets"):
-        return None
-    return dataset.read("targets").filter(pl.col("state") == state).to_dicts()
+def _cells(targets: pl.DataFrame | None, state: str) -> list[dict[str, Any]] | None:
+    return None if targets is None else targets.filter(pl.col("state") == state).to_dicts()
 
 
 def _number(value: float | None) -> float:

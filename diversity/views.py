@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -220,29 +219,6 @@ def _guess(axis: Axis, x: Float, logits: Float | None, settled: list[Answer | No
     p = fitted.probabilities(x, base)
     best = p.argmax(axis=1)
     return [(axis.names[c], float(min(p[i, c], 1.0)), source) for i, c in enumerate(best)]
-
-
-def propagate(views: pl.DataFrame, groups: Mapping[str, str]) -> pl.DataFrame:
-    """Give copies what a person or a caption said of their keeper.
-
-    Args:
-        views: `tables.VIEWS`.
-        groups: key → group (the keeper's key), from `duplicates.parquet`.
-
-    Returns:
-        `views`; rows of copies that only a probe, prompts or nothing answered take label, confidence and source of
-        their keeper's row where that is the user's or a caption's.
-    """
-    told = views.filter(pl.col("source").is_in(["user", "caption"]) & (pl.col("label") != UNSURE))
-    told = told.select(pl.col("key").alias("_keeper"), "axis", pl.exclude("key", "axis").name.prefix("_"))
-    keepers = pl.Series([groups.get(key, key) for key in views["key"].to_list()], dtype=pl.String)
-    joined = views.with_columns(keepers.alias("_keeper")).join(
-        told, on=["_keeper", "axis"], how="left", maintain_order="left"
-    )
-    takes = pl.col("_label").is_not_null() & ~pl.col("source").is_in(["user", "caption"]).fill_null(False)
-    columns = ("label", "confidence", "source")
-    joined = joined.with_columns(pl.when(takes).then(f"_{name}").otherwise(name).alias(name) for name in columns)
-    return tables.conform(joined, tables.VIEWS)
 
 
 # labels given by people -------------------------------------------------------------------------------------------

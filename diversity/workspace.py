@@ -32,23 +32,31 @@ def default_location(pictures: Path) -> Path:
     return Path(platformdirs.user_data_dir("diversity")) / f"{pictures.name}-{where}"
 
 
-def check(folder: Path) -> bool:
+def check(folder: Path, pictures: Path) -> bool:
     """Whether `folder` is a workspace already; it may also be empty or not there yet.
 
     Raises:
-        WorkspaceError: the folder is in use for something else, or is of another version.
+        WorkspaceError: the folder is in use for something else or for other pictures, or is of another version.
     """
     marker = folder / MARKER
     if marker.exists():
         try:
-            found = json.loads(marker.read_text(encoding="utf-8"))["version"]
+            known = json.loads(marker.read_text(encoding="utf-8"))
+            found = known["version"]
         except (ValueError, KeyError, TypeError):
-            found = "unreadable"
+            known, found = {}, "unreadable"
         if found != VERSION:
             raise WorkspaceError(
                 f"The workspace {folder} is of version {found}.",
                 f"This release reads version {VERSION}.",
                 "Move it away or pass another folder with --workspace.",
+            )
+        owner = Path(str(known.get("pictures", pictures)))
+        if owner.is_dir() and not _same(owner, pictures) and folder != default_location(pictures):
+            raise WorkspaceError(
+                f"The workspace {folder} belongs to {owner}.",
+                f"Its tables would be overwritten by those of {pictures}.",
+                "Pass another folder with --workspace.",
             )
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -66,13 +74,16 @@ def prepare(folder: Path, pictures: Path) -> None:
     Raises:
         WorkspaceError: it cannot be made there, or see `check`.
     """
-    if check(folder):
+    marker = json.dumps({"version": VERSION, "pictures": str(pictures)}, indent=1)
+    if check(folder, pictures):
+        if (folder / MARKER).read_text(encoding="utf-8") != marker:  # both were moved or renamed
+            write_text(folder / MARKER, marker)
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from None
-    write_text(folder / MARKER, json.dumps({"version": VERSION, "pictures": str(pictures)}, indent=1))
+    write_text(folder / MARKER, marker)
 
 
 def is_workspace(folder: Path) -> bool:
@@ -85,19 +96,31 @@ def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.tmp"  # not mkstemp: others may read the result
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with plainly(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Say plainly what keeps `path` from being written.
+
+    Raises:
+        WorkspaceError: the disk is full, or the place is closed to us.
+    """
+    try:
+        yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WorkspaceError(
                 f"{path.name} could not be written.", "The disk is full.", "Free some space and run again."
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise _unwritable(path, error) from None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -139,6 +162,13 @@ def _unwritable(path: Path, error: OSError) -> WorkspaceError:
     return WorkspaceError(
         f"{path} cannot be written.", f"{error.strerror or error}.", "Pass another folder with --workspace."
     )
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _writable(folder: Path) -> bool:

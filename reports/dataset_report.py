@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diversity.summary import report_file
 from diversity.workspace import atomic
 from reports import charts, words
 from reports.facts import Facts, original_folder
@@ -27,7 +28,7 @@ def write(dataset: Dataset, out: Path | None = None) -> Path:
 
     Args:
         dataset: An open dataset.
-        out: The file; default `reports/curation.html` in the workspace.
+        out: The file; default `reports/curation.html` in the workspace, or `reports/curation-<name>.html`.
 
     Returns:
         The file written.
@@ -35,7 +36,7 @@ def write(dataset: Dataset, out: Path | None = None) -> Path:
     Raises:
         WorkspaceError: a table is there but cannot be read.
     """
-    file = out or dataset.folder / "reports" / "curation.html"
+    file = out or report_file(dataset)
     facts = Facts.read(dataset)
     page = _render(facts, original_folder(dataset, file), _quoted(dataset.root.name))
     with atomic(file) as temporary:
@@ -97,7 +98,7 @@ def next_step(facts: Facts) -> str:
     thieves = [target for target in facts.in_state("thief") if target.advice]
     if thieves:
         return thieves[0].advice
-    if facts.part("stages") or "selection/default" not in facts.missing:
+    if facts.part("stages") or "selection" not in facts.missing:
         return "Nothing is missing: train on the exported selection."
     return "Run the stages that the sections below ask for."
 

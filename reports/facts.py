@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from diversity import tables
+from diversity import record, tables
 from reports import words
 from reports.rows import Ask, Picture, Score, Target
 
@@ -30,7 +30,7 @@ SCHEMAS = {
     "targets": tables.TARGETS,
     "scores": tables.SCORES,
     "map": tables.MAP,
-    "selection/default": tables.SELECTION,
+    "selection": tables.SELECTION,
     "dropped": tables.DROPPED,
     "decisions": tables.DECISIONS,
 }
@@ -58,7 +58,11 @@ class Facts:
             curation = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except ValueError:
             curation = {}
-        return cls(dataset.root, frames, missing, curation if isinstance(curation, dict) else {})
+        curation = record.of_selection(curation, dataset.config.select.name) if isinstance(curation, dict) else {}
+        stages = curation.get("stages")
+        if isinstance(stages, dict):
+            curation["stages"] = record.of_selection(stages, dataset.config.select.name)
+        return cls(dataset.root, frames, missing, curation)
 
     @property
     def name(self) -> str:
@@ -105,14 +109,14 @@ class Facts:
         decisions: dict[str, list[str]] = defaultdict(list)
         for row in self.frames["decisions"].iter_rows(named=True):
             decisions[row["key"]].append(" ".join(part for part in (row["what"], row["value"]) if part))
-        rows = {table: self._by_key(table) for table in ("duplicates", "selection/default", "dropped")}
+        rows = {table: self._by_key(table) for table in ("duplicates", "selection", "dropped")}
         found = []
         for row in images:
             key = row["key"]
             joined = {
                 **row,
                 "duplicate": rows["duplicates"].get(key, {}),
-                "chosen": rows["selection/default"].get(key, {}),
+                "chosen": rows["selection"].get(key, {}),
                 "dropped": rows["dropped"].get(key, {}),
                 "labels": tuple(labels[key]),
                 "decision": ", ".join(decisions[key]),
@@ -164,7 +168,7 @@ class Facts:
             return "kept"
         if row["duplicate"].get("kind") == "copy":
             return "copy"
-        if row["dropped"] or "selection/default" not in self.missing:
+        if row["dropped"] or "selection" not in self.missing:
             return "left_out"
         return "undecided"
 
@@ -278,7 +282,7 @@ class Facts:
         elbow = self.part("elbow")
         stored, keep = elbow.get("gain"), elbow.get("elbow", elbow.get("keep"))
         if not isinstance(stored, list):
-            stored = self.frames["selection/default"].sort("rank")["gain"].to_list()
+            stored = self.frames["selection"].sort("rank")["gain"].to_list()
         gains = [float(gain) for gain in stored if isinstance(gain, (int, float)) and gain == gain]
         return gains, keep if isinstance(keep, int) else None
 

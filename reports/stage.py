@@ -5,7 +5,7 @@ from __future__ import annotations
 from diversity import record
 from diversity.stages import Context, Stage
 
-TABLES = ("images", "thumbnails", "duplicates", "views", "targets", "scores", "map", "selection/default", "dropped")
+TABLES = ("images", "thumbnails", "duplicates", "views", "targets", "scores", "map", "selection", "dropped")
 
 
 def _run(context: Context) -> None:
@@ -16,12 +16,14 @@ def _run(context: Context) -> None:
 
 def _inputs(context: Context) -> object:
     """Whatever any stage was run with: the page shows settings and seconds too."""
-    stages = record.load(context.dataset.folder)["stages"]
+    stages = record.of_selection(record.load(context.dataset.folder)["stages"], context.dataset.config.select.name)
     return {name: known["fingerprint"] for name, known in stages.items() if name != "report"}
 
 
 def _complete(context: Context) -> bool:
-    return (context.dataset.folder / "reports" / "curation.html").is_file()
+    from diversity.summary import report_file
+
+    return report_file(context.dataset).is_file()
 
 
 STAGE = Stage(needs=TABLES, gives=(), settings=(), run=_run, inputs=_inputs, complete=_complete)

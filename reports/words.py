@@ -65,12 +65,16 @@ STAGE_OF = {
     "targets": "views",
     "scores": "score",
     "map": "report",
-    "selection/default": "select",
+    "selection": "select",
     "dropped": "select",
 }
 
 
-RECORDS = {"tables": "Hashes of the tables", "duplicates": "How copies were found"}
+RECORDS = {
+    "tables": "Hashes of the tables",
+    "duplicates": "How copies were found",
+    "familiarity": "Whether the encoder knows such pictures",
+}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from diversity import tables
+from diversity.cli import main
 from diversity.dataset import SCHEMAS, Dataset
-from diversity.errors import InputError, WorkspaceError
+from diversity.errors import ConfigError, ExportError, InputError, SelectionError, WorkspaceError
 from diversity.stages import STAGES
 from diversity.stages import run as run_stages
 
@@ -262,8 +264,6 @@ def test_a_drop_follows_a_renamed_file_but_not_to_its_equal(scratch: Path, tmp_p
 
 
 def test_exporting_and_reporting_keep_the_selection_that_was_made(scratch: Path, tmp_path: Path) -> None:
-    from diversity.cli import main
-
     words = [str(scratch), "--workspace", str(tmp_path / "w"), "--model", "toon", "--quiet"]
     assert main(["select", *words, "--keep", "8"]) == 0
     assert main(["export", *words]) == 0
@@ -366,3 +366,182 @@ def test_a_map_without_its_child_process_is_the_same_map(monkeypatch: pytest.Mon
     monkeypatch.setattr(layout, "_umap", layout._principal)  # the point is the way round, not UMAP's seconds
     with Services(curated) as services:
         assert services.lay_out(curated.vectors(curated.usable)).shape == (16, 2)
+
+
+# selections by name ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(curated: Dataset, tmp_path: Path) -> Dataset:
+    """The curated set with a workspace that a test may change."""
+    shutil.copytree(curated.folder, tmp_path / "copied")
+    return open_at(curated.root, tmp_path / "copied")
+
+
+def words(dataset: Dataset) -> list[str]:
+    return [str(dataset.root), "--workspace", str(dataset.folder), "--model", "toon", "--quiet"]
+
+
+def chosen(dataset: Dataset, name: str) -> list[str]:
+    return dataset.read(f"selection/{name}").sort("rank")["key"].to_list()
+
+
+def test_a_named_selection_has_its_own_tables_exports_and_report(copied: Dataset) -> None:
+    default = chosen(copied, "default"), copied.read("dropped")
+    assert main(["select", *words(copied), "--name", "few", "--keep", "8"]) == 0
+    assert main(["export", *words(copied), "--name", "few", "--for", "table"]) == 0
+    assert main(["report", *words(copied), "--name", "few"]) == 0
+    assert chosen(copied, "default") == default[0]
+    assert copied.read("dropped").equals(default[1])
+    assert len(chosen(copied, "few")) == 8
+    assert copied.selections() == ["default", "few"]
+    assert pl.read_parquet(next((copied.folder / "export" / "few" / "table").glob("*.parquet"))).height == 8
+    assert "8" in (copied.folder / "reports" / "curation-few.html").read_text(encoding="utf-8")
+    assert run_stages(copied, ["scan", "label", "dedup", "views", "select", "export"]) == []  # the default is untouched
+    few = open_at(copied.root, copied.folder, select={"name": "few", "keep": 8}, export={"formats": ("table",)})
+    assert run_stages(few, ["select", "export"]) == []
+    assert len(few.read("selection")) + len(few.read("dropped")) == len(few.images)
+
+
+def test_any_selection_can_be_grown(copied: Dataset) -> None:
+    assert main(["select", *words(copied), "--name", "few", "--keep", "8"]) == 0
+    assert main(["select", *words(copied), "--name", "more", "--keep", "11", "--initial", "few"]) == 0
+    assert set(chosen(copied, "few")) < set(chosen(copied, "more"))
+    assert len(chosen(copied, "more")) == 11
+
+
+def test_a_selection_that_is_not_there_is_named_before_anything_runs(copied: Dataset) -> None:
+    for settings, says in (({"initial": "fwe"}, "default"), ({"strategy": "best"}, "facility_location")):
+        with pytest.raises(SelectionError, match=says):
+            open_at(copied.root, copied.folder, select=settings).select()
+    for command in ("export", "report"):
+        assert main([command, *words(copied), "--name", "fwe"]) == 2
+    with pytest.raises(ConfigError, match=r"select\.name"):
+        open_at(copied.root, copied.folder, select={"name": "../elsewhere"})
+    with pytest.raises(ExportError, match="like an export format"):
+        open_at(copied.root, copied.folder, select={"name": "kohya"}).run("export")
+
+
+# what a person is told --------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_export_format_is_told_before_the_first_picture_is_read(scratch: Path, tmp_path: Path) -> None:
+    for command in ("curate", "export"):
+        assert main([command, str(scratch), "--workspace", str(tmp_path / "w"), "--for", "kohja", "--quiet"]) == 2
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_summary_leaves_out_what_is_older_than_the_pictures(scratch: Path, tmp_path: Path) -> None:
+    from diversity import summary
+
+    dataset = open_at(scratch, tmp_path / "w").select()
+    before = summary.of(dataset)
+    assert before.outdated == ()
+    assert before.kept == 14
+    picture(99).save(scratch / "10_someone" / "new.png")
+    after = summary.of(dataset.scan())
+    assert after.outdated == ("label", "dedup", "views", "select")
+    assert (after.pictures, after.copies, after.rare, after.kept) == (before.pictures + 1, None, None, None)
+    assert "older than the pictures" in after.text()
+    assert summary.of(dataset.select()).outdated == ()
+
+
+def test_one_workspace_for_two_folders_is_refused_and_one_that_moved_is_not(scratch: Path, tmp_path: Path) -> None:
+    open_at(scratch, tmp_path / "w").scan()
+    shutil.copytree(scratch, tmp_path / "other")
+    with pytest.raises(WorkspaceError, match="belongs to"):
+        open_at(tmp_path / "other", tmp_path / "w")
+    scratch.rename(tmp_path / "moved")
+    moved = open_at(tmp_path / "moved", tmp_path / "w")
+    assert run_stages(moved, ["scan"]) == []
+    shutil.copytree(tmp_path / "moved", scratch)
+    with pytest.raises(WorkspaceError, match="moved"):
+        open_at(scratch, tmp_path / "w")
+
+
+def test_pinning_a_file_that_cannot_be_used_is_warned_about(
+    scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = [str(scratch), "--workspace", str(tmp_path / "w"), "--model", "toon"]
+    open_at(scratch, tmp_path / "w").scan()
+    assert main(["pin", common[0], "broken.jpg", "03.png", *common[1:]]) == 0
+    said = capsys.readouterr().err
+    assert "broken.jpg cannot be used" in said
+    assert "03.png" not in said
+    assert main(["drop", common[0], "broken.jpg", *common[1:]]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_in_an_exporter_is_a_plain_message(copied: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diversity import export
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(export.EXPORTERS, "table", full)
+    with pytest.raises(WorkspaceError, match="disk is full"):
+        copied.run("export", force=("export",))
+
+
+# runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_stages_named_are_forced(copied: Dataset) -> None:
+    assert run_stages(copied, STAGES, force={"views"}) == ["views"]
+
+
+def test_a_long_scan_writes_its_tables_once(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diversity import scan_stage
+
+    monkeypatch.setattr(scan_stage, "CHUNK", 5)
+    written: list[str] = []
+    original = Dataset.write
+    monkeypatch.setattr(Dataset, "write", lambda self, name, frame: written.append(name) or original(self, name, frame))
+    dataset = open_at(scratch, tmp_path / "w").scan()
+    assert written.count("images") == written.count("thumbnails") == 1
+    assert len(dataset.images) == 17
+    assert not (dataset.folder / "scanning").exists()
+    whole = open_at(scratch, tmp_path / "whole")
+    monkeypatch.setattr(scan_stage, "CHUNK", 4096)
+    assert whole.scan().images.equals(dataset.images)
+
+
+def test_coming_back_to_an_encoder_encodes_nothing(
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_encoders import save_tiny
+
+    from diversity import encoders, measure
+
+    toon = open_at(scratch, tmp_path / "w").scan()
+    vectors = toon.vectors(toon.usable)
+    tiny = open_at(scratch, tmp_path / "w", encoder={"model": save_tiny(tmp_path / "tiny")}).scan()
+    assert tiny.encoder_id != open_at(scratch, tmp_path / "w").encoder_id or tiny.vectors(tiny.usable).shape[1] == 24
+    monkeypatch.setattr(measure, "measure", lambda *_: pytest.fail("a picture was measured again"))
+    monkeypatch.setattr(encoders, "load_encoder", lambda *_: pytest.fail("an encoder was loaded"))
+    back = open_at(scratch, tmp_path / "w").scan()
+    assert np.array_equal(back.vectors(back.usable), vectors)
+
+
+# pictures that an encoder does not know ---------------------------------------------------------------------------
+
+
+def test_an_encoder_is_asked_for_views_only_of_pictures_that_it_knows(pictures: Path, tmp_path: Path) -> None:
+    from test_encoders import save_tiny
+
+    from diversity import summary
+    from diversity.encoders.familiarity import ABILITIES, PROTOTYPES
+
+    encoder = {"model": save_tiny(tmp_path / "tiny")}
+    free = open_at(pictures, tmp_path / "w", encoder=encoder, views={"min_confidence": 0.0}).views()
+    vectors = free.vectors(free.usable)
+    assert set(free.read("views")["source"]) == {"caption", "prompt"}
+    (tmp_path / "tiny" / ABILITIES).write_text(json.dumps({"familiar_above": 0.99}))
+    for prototypes, sources in ((-vectors, {"caption", None}), (vectors, {"caption", "prompt"})):
+        np.save(tmp_path / "tiny" / PROTOTYPES, prototypes)
+        labelled = free.views().read("views")
+        assert set(labelled["source"]) == sources
+        unsure = labelled.filter(pl.col("source").is_null())
+        assert set(unsure["label"]) <= {"unsure"}
+        said = summary.of(free).text()
+        assert ("unlike those that the encoder was trained on" in said) == (None in sources)

@@ -12,7 +12,8 @@ from PIL import Image
 from diversity.config import ScanConfig
 from diversity.errors import EncoderError
 from diversity.ingest import list_sources
-from diversity.scan import BATCH, Scanner, embeddings_frame, key_of
+from diversity.scan import BATCH, Scanner, key_of
+from diversity.scan_shards import embeddings_frame
 
 
 class Tiles:

@@ -186,15 +186,6 @@ def test_an_ambiguous_tag_is_settled_by_what_the_picture_shows():
     assert column(blind, "side") == ["three_quarter", "three_quarter"]
 
 
-def test_copies_inherit_what_was_said_of_their_keeper_but_not_what_was_guessed():
-    images, x, _ = pictures(4, captions=["from behind", None, None, None])
-    labelled = views.label_views(images, x, TAXONOMY, bank(), None, CONFIG)
-    found = views.propagate(labelled, {"k001": "k000", "k003": "k002"})
-    assert column(found, "side")[:2] == ["back", "back"]
-    assert column(found, "side", "source")[1] == "caption"
-    assert found.filter(pl.col("key") >= "k002").equals(labelled.filter(pl.col("key") >= "k002"))
-
-
 def test_prompts_are_embedded_once_and_kept(tmp_path):
     encoder = FakeEncoder()
     first = views.embed_prompts(TAXONOMY, encoder, tmp_path)

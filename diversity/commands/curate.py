@@ -23,7 +23,7 @@ def run(name: str, options: argparse.Namespace) -> int:
     from diversity.stages import run as run_stages
 
     dataset = open_dataset(options, **sections(options))
-    run_stages(dataset, STAGES, force=options.redo, progress=progress(options))
+    run_stages(dataset, STAGES, force=STAGES if options.redo else (), progress=progress(options))
     result = summary.of(dataset)
     emit(options, result, result.text())
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from diversity.commands.common import add_common, emit, open_dataset, progress
 
@@ -16,14 +18,26 @@ UP_TO = {
 }
 
 
+FORMATS = (
+    "kohya-sd15, kohya-sdxl, onetrainer, ai-toolkit, simpletuner, musubi, diffusion-pipe, everydream2, huggingface, "
+    "webdataset, table or kohya; may be repeated"
+)
+DEFAULT = Path()
+MOVE = "move what was not selected out of PICTURES (default: to _rejects/NAME beside it)"
+
+
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """The options of the stage `name`."""
     add_common(parser)
     parser.add_argument("--redo", action="store_true", help="run the stage even if nothing changed")
     if name in ("select", "export", "report"):
         add_selection(parser)
+        parser.add_argument("--name", metavar="NAME", help="which selection (default: default, the one of `curate`)")
     if name == "export":
         add_export(parser)
+        rejects = parser.add_mutually_exclusive_group()
+        rejects.add_argument("--move-rejects", nargs="?", const=DEFAULT, type=Path, metavar="FOLDER", help=MOVE)
+        rejects.add_argument("--undo-rejects", nargs="?", const=DEFAULT, type=Path, metavar="FOLDER", help="and back")
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -31,24 +45,32 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=_keep, help="pictures to keep, or 'auto' for the elbow (default: all distinct)")
     parser.add_argument("--strategy", help="how to choose (default: facility_location)")
     parser.add_argument("--alpha", type=float, help="balance: 0 equal weight per view, 1 as found (default: 0.5)")
-    parser.add_argument("--initial", metavar="NAME", help="grow an earlier selection: default is the last one")
+    parser.add_argument("--initial", metavar="NAME", help="grow an earlier selection, for example default")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Which formats are written."""
-    parser.add_argument("--for", dest="formats", action="append", metavar="FORMAT", help="kohya, huggingface, table")
+    parser.add_argument("--for", dest="formats", action="append", metavar="FORMAT", help=FORMATS)
     parser.add_argument("--trigger", help="word put first in every caption")
+    parser.add_argument("--leave-out", metavar="GROUPS", help="write captions without tags on artist, quality, rating")
+    parser.add_argument("--resolution", type=int, help="training resolution in pixels (default: the format's own)")
+    parser.add_argument("--epochs", type=int, help="epochs you would train without repeats: what to set instead")
+    parser.add_argument("--control", type=Path, metavar="FOLDER", help="control pictures of an edit set")
+    parser.add_argument("--fit", choices=("none", "resize", "crop"), help="reduce or cut pictures to their bucket")
     parser.add_argument("--force", action="store_true", help="replace files that are not an earlier export of ours")
 
 
 def sections(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     """The settings that selection and export options stand for."""
-    chosen = {key: getattr(options, key, None) for key in ("keep", "strategy", "alpha", "initial")}
+    chosen = {key: getattr(options, key, None) for key in ("keep", "strategy", "alpha", "initial", "name")}
     export: dict[str, object] = {}
     if getattr(options, "formats", None):
         export["formats"] = tuple(part.strip() for text in options.formats for part in text.split(",") if part.strip())
-    if getattr(options, "trigger", None):
-        export["trigger"] = options.trigger
+    for key in ("trigger", "resolution", "epochs", "control", "fit"):
+        if getattr(options, key, None):
+            export[key] = getattr(options, key)
+    if getattr(options, "leave_out", None):
+        export["leave_out"] = tuple(part.strip() for part in options.leave_out.split(",") if part.strip())
     if getattr(options, "force", False):
         export["force"] = True
     return {"select": {key: value for key, value in chosen.items() if value is not None}, "export": export}
@@ -60,14 +82,22 @@ def run(name: str, options: argparse.Namespace) -> int:
     from diversity.stages import run as run_stages
 
     dataset = open_dataset(options, **sections(options))
-    if name in ("export", "report") and not sections(options)["select"]:
+    if getattr(options, "undo_rejects", None) is not None:
+        from diversity.export import rejects
+
+        moved = rejects.undo(dataset, None if options.undo_rejects == DEFAULT else options.undo_rejects)
+        emit(options, moved, moved.text("moved back"))
+        return 0
+    if name in ("export", "report") and sections(options)["select"].keys() <= {"name"}:
         dataset.config = record.with_last_selection(dataset.folder, dataset.config)
-    *before, last = UP_TO[name]
-    report = progress(options)
-    run_stages(dataset, before, progress=report)
-    run_stages(dataset, (last,), force=options.redo, progress=report)
+    run_stages(dataset, UP_TO[name], force=UP_TO[name][-1:] if options.redo else (), progress=progress(options))
     result = summary.of(dataset)
     emit(options, result, result.text())
+    if getattr(options, "move_rejects", None) is not None:
+        from diversity.export import rejects
+
+        moved = rejects.move(dataset, None if options.move_rejects == DEFAULT else options.move_rejects)
+        sys.stderr.write(f"{moved.text('moved')}\n")
     return 0
 
 

@@ -146,7 +146,7 @@ def test_every_figure_is_in_a_table(report: tuple[Dataset, Path], page: Page) ->
         "images:usable": dataset.images["problem"].null_count(),
         "duplicates:copy": (dataset.read("duplicates")["kind"] == "copy").sum(),
         "targets:enough": dataset.read("targets")["state"].is_in(["ample", "thief"]).sum(),
-        "selection/default": len(dataset.read("selection/default")),
+        "selection": len(dataset.read("selection/default")),
     }
     found = {t.attributes["data-rows"]: int(t.text) for t in page.tags if "data-rows" in t.attributes}
     assert found == counts
