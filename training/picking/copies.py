@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.alignment import Shot, agreement, shot
+from diversity.alignment import PREPARED, Shot, agreement, shot
 from diversity.duplicates import VARIANT
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Overlay:
     def __init__(self, training: TrainingSet) -> None:
         self._training = training
         self._layouts: NDArray[np.float32] | None = None
-        self._shot = lru_cache(4096)(lambda row: shot(training.pictures[row]))
+        self._shot = lru_cache(PREPARED)(lambda row: shot(training.pictures[row]))
 
     def match(self, picture: Image, vector: NDArray[np.float32]) -> Match:
         """The best agreement of one sample, as it is or mirrored."""

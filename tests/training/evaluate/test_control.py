@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from training.evaluate.adherence import control, trigger_leak
 from training.evaluate.sweep import Limits, Point, sweep
-from training.evaluate.variety import variety
+from training.evaluate.variety import across, variety
 
 Rows = NDArray[np.float64]
 
@@ -83,6 +83,15 @@ def test_fresh_seeds_of_the_same_kind_do_not_lose_variety() -> None:
 def test_three_seeds_are_too_few() -> None:
     rows = unit(np.random.default_rng(0).normal(size=(5, 3, 32)))
     assert "fewer than 4 seeds" in variety(rows, rows).ratio.reason
+
+
+def test_prompts_answered_alike_are_lost_variety_and_unchanged_ones_are_not() -> None:
+    base = unit(np.random.default_rng(0).normal(size=(10, 32)))
+    same = across(base, base)
+    assert (same.value, same.low, same.high) == pytest.approx((1, 1, 1))
+    stuck = across(np.repeat(base[:1], 10, axis=0), base)
+    assert stuck.below(0.5)
+    assert "fewer than 4" in across(base[:3], base[:3]).reason
 
 
 WEIGHTS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

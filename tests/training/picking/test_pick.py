@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from picking_world import Make, World, scene, subject
 from PIL import Image
 
 from diversity.errors import InputError
@@ -15,10 +15,8 @@ from diversity.progress import Silent
 from training.commands import pick as command
 from training.picking.pick import Options, Picked, pick
 
-Make = Callable[..., Path]
 
-
-def run(world, folder: Path, **more: object) -> Picked:
+def run(world: World, folder: Path, **more: object) -> Picked:
     return pick(world.open(), Options(folder, **more), Silent())
 
 
@@ -32,7 +30,7 @@ def folder(sample_folder: Make) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(world, folder: Path) -> Picked:
+def found(world: World, folder: Path) -> Picked:
     before = {p: p.read_bytes() for root in (folder, world.pictures) for p in root.rglob("*") if p.is_file()}
     picked = run(world, folder)
     after = {p: p.read_bytes() for root in (folder, world.pictures) for p in root.rglob("*") if p.is_file()}
@@ -41,7 +39,7 @@ def found(world, folder: Path) -> Picked:
 
 
 @pytest.fixture(scope="module")
-def stuck(world, sample_folder: Make) -> Picked:
+def stuck(world: World, sample_folder: Make) -> Picked:
     """No base, no unrelated prompts; every prompt asks for a back and gets one and the same face."""
     folder = sample_folder({500: ("fresh", 0), 1000: ("stuck", 0), 1500: ("stuck", 0)}, unrelated=0)
     lines = [f"mira, from behind, full body, scene {i} --d 7" for i in range(8)]
@@ -63,7 +61,7 @@ def test_the_clean_checkpoint_is_picked_and_what_goes_wrong_later_is_named(found
     assert by["step 500"]["remarks"] == []
 
 
-def test_every_copy_names_the_very_picture_it_was_made_of(world, found: Picked) -> None:
+def test_every_copy_names_the_very_picture_it_was_made_of(world: World, found: Picked) -> None:
     dataset = world.open()
     paths = dict(dataset.images.select("path", "key").iter_rows())
     frame = dataset.read("duplicates")
@@ -108,7 +106,7 @@ def test_broken_and_foreign_files_are_listed_and_stop_nothing(stuck: Picked) -> 
     assert set(stuck.unknown) == {"holiday.png", "mira_000500_30_20230814000500_7.png"}
 
 
-def test_too_few_samples_give_no_verdict_but_a_grid(world, sample_folder: Make) -> None:
+def test_too_few_samples_give_no_verdict_but_a_grid(world: World, sample_folder: Make) -> None:
     found = run(
         world, sample_folder({500: ("fresh", 0)}, subjects=2, unrelated=0), loras=("m-step00000500.safetensors",)
     )
@@ -124,17 +122,41 @@ def test_too_few_samples_give_no_verdict_but_a_grid(world, sample_folder: Make) 
     assert json.loads((grid / "grid.json").read_text())["seeds"] == [11, 12, 13, 14]
 
 
-def test_the_same_folder_twice_gives_the_same_numbers(world, folder: Path, found: Picked) -> None:
+def test_the_weight_is_picked_too(world: World, tmp_path: Path) -> None:
+    """Half weight shows too little, full weight copies; later even 0.8 copies. Names are our generic ones."""
+    drawn = {
+        "step0_w0": "base",
+        **{"step1000_w0.5": "faint", "step1000_w0.8": "fresh", "step1000_w1.0": "copies"},
+        **{"step1500_w0.5": "faint", "step1500_w0.8": "copies", "step1500_w1.0": "copies"},
+    }
+    chosen = world.fresh[:24:4]
+    for name, kind in drawn.items():
+        for i, (_, caption) in enumerate(chosen):
+            file = tmp_path / f"{name}_seed7_{i}.png"
+            picture = subject(world, "fresh" if kind == "faint" else kind, i, chosen)
+            if kind == "faint":
+                picture = Image.blend(picture.resize((256, 256)), scene(100 + i), 0.9)
+            picture.save(file)
+            file.with_suffix(".txt").write_text(caption)
+    found = run(world, tmp_path)
+    assert (found.checkpoint, found.weight) == ("step 1,000", 0.8)
+    assert found.headline == "Use step 1,000 at 0.8; step 1,000 at 1 starts copying; step 1,500 starts copying."
+    weak = next(cell for cell in found.cells if (cell["checkpoint"], cell["weight"]) == ("step 1,000", 0.5))
+    assert any("likeness" in remark for remark in weak["remarks"])
+    assert "one weight" not in " ".join(found.untold)
+
+
+def test_the_same_folder_twice_gives_the_same_numbers(world: World, folder: Path, found: Picked) -> None:
     assert run(world, folder) == found
 
 
-def test_the_training_folder_is_no_sample_folder(world) -> None:
+def test_the_training_folder_is_no_sample_folder(world: World) -> None:
     with pytest.raises(InputError, match="training pictures themselves"):
         run(world, world.pictures)
 
 
 def test_the_command_prints_json_and_the_text_says_the_same(
-    world, folder: Path, found: Picked, capsys: pytest.CaptureFixture[str]
+    world: World, folder: Path, found: Picked, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
     command.arguments(parser, "pick")
