@@ -107,7 +107,7 @@ def scan(result: dict[str, Any]) -> str:
         n, m, s = run["pictures"], run["median"], run["spread"]
         parts = " | ".join(f"{1000 * m[part] / n:.2f}" for part in ("decode", "measure", "prepare", "forward"))
         ratios = " | ".join(f"{m[key]:.2f} ({s[key]:.2f})" for key in ("over_limit", "over_all_work"))
-        lines.append(f"| {run['encoder']} | {n} | {parts} | {n / m['pass_wall']:.0f} | {ratios} |")
+        lines.append(f"| {run['encoder']} | {n} | {parts} | {n / m['pass_seconds']:.0f} | {ratios} |")
     return "\n".join(lines)
 
 

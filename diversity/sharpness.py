@@ -43,7 +43,7 @@ def edge_spread(pixels: UInt8Array, small: UInt8Array) -> float | None:
     Returns:
         The radius, or None where there is no structure to measure (a flat picture, or one under 8 pixels).
     """
-    side = max(LEAST_SIDE, max(pixels.shape) // GRID)
+    side: int = max(LEAST_SIDE, max(pixels.shape[:2]) // GRID)
     factor = max(1, side // MOST_SIDE)
     if min(pixels.shape[:2]) < 8 * factor:
         return None
