@@ -91,6 +91,8 @@ def write(grid: Grid, folder: Path) -> list[Path]:
         for weight in grid.weights:
             if weight:
                 files[f"comfyui/{_slug(lora)}_w{weight:.2f}.json"] = _text(workflow(grid, lora, weight))
+    for old in (folder / "comfyui").glob("*.json"):  # of an earlier grid, perhaps of other checkpoints
+        old.unlink()
     for name, text in files.items():
         workspace.write_text(folder / name, text)
     return [folder / name for name in files]

@@ -155,6 +155,8 @@ def pick(dataset: Dataset, options: Options, progress: Progress) -> Picked:
         DiversityError: the set cannot be scanned.
     """
     folder = options.samples.expanduser().resolve()
+    if not folder.is_dir():
+        raise InputError(f"{options.samples} is not a folder.", "", "Give the folder of samples with --samples.")
     if folder == dataset.root:
         raise InputError("The samples are the training pictures themselves.", "", "Give the samples' folder.")
     samples = read(folder, dataset.config.scan, options.prompts)

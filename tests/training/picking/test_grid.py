@@ -65,3 +65,9 @@ def test_what_is_not_known_is_named_in_the_readme(tmp_path: Path) -> None:
     for word in ("TRIGGER", "LORA.safetensors", "BASE.safetensors"):
         assert word in text
     assert all(json.loads(file.read_text()) for file in files if file.suffix == ".json")
+
+
+def test_a_new_grid_replaces_the_workflows_of_the_last_one(tmp_path: Path) -> None:
+    grid.write(grid.plan("mira", [], ["old.safetensors"], None, 512), tmp_path)
+    grid.write(grid.plan("mira", [], ["new.safetensors"], None, 512), tmp_path)
+    assert not any("old" in file.name for file in (tmp_path / "comfyui").iterdir())
