@@ -18,8 +18,8 @@ UInt8Array = NDArray[np.uint8]
 
 WORKING = 512  # most pixels along the longest side at which strokes are looked for
 BOTTOM, TOP = 0.4, 0.3  # shares of the height that are looked at
-STEP = 40  # grey levels between neighbouring small pixels that may be the edge of a letter
-STEPS = 0.07  # least share of a small row that are such steps, in
+STEP = 60  # grey levels between neighbouring small pixels that may be the edge of a letter
+STEPS = 0.09  # least share of a small row that are such steps, in
 STEP_ROWS = 3  # so many neighbouring rows: else there can be no line of text
 STROKE = 0.045  # of the shorter side: strokes are thinner
 THIN, LIGHT = 70, 170  # grey levels by which a stroke stands out, and at which it begins
