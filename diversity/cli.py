@@ -10,10 +10,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from diversity import __version__
 from diversity.errors import DiversityError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # name → (module under diversity.commands, one line of help)
 BUILT_IN = {
@@ -29,6 +32,10 @@ BUILT_IN = {
     "explain": ("explain", "everything known about one picture, and why it was kept or dropped"),
     "pin": ("decide", "always keep these pictures"),
     "drop": ("decide", "never keep these pictures"),
+    "label": ("decide", "say what pictures show: axis=label, for example side=back"),
+    "decisions": ("decide", "list decisions made by hand, write them to a CSV, take them in from one"),
+    "diff": ("diff", "what came, went and changed between two states, and what it did to richness"),
+    "doctor": ("doctor", "what this computer has, and what each missing piece costs"),
     "demo": ("demo", "the main job on the embedded sample set, in ./diversity-demo/"),
 }
 
@@ -69,10 +76,18 @@ def overview() -> str:
 
 
 def _offered() -> dict[str, str]:
-    """Commands of other rooms; their help is behind `--help`, since asking would import them."""
+    """Commands of other rooms, with the first line of their module's docstring after its colon."""
     from importlib.metadata import entry_points
 
-    return {point.name: "" for point in entry_points(group="diversity.commands")}
+    points = sorted(entry_points(group="diversity.commands"), key=lambda point: point.name)
+    return {point.name: _first_line(point).partition(": ")[2].rstrip(".") for point in points}
+
+
+def _first_line(point: EntryPoint) -> str:
+    try:
+        return (point.load().__doc__ or "").partition("\n")[0]
+    except ImportError:  # a command whose own packages are not installed does not stop the others
+        return ""
 
 
 def _dispatch(name: str, words: list[str]) -> int:

@@ -21,7 +21,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert not [m for m in HEAVY if m in done.stderr.split()]
 
 
-@pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in ("demo",)])
+@pytest.mark.parametrize("name", [n for n in BUILT_IN if n not in ("demo", "doctor")])
 def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.toonworld import captions, character
 from benchmarks.toonworld.camera import SIDES
 
-CONTEXT = 64
+CONTEXT = 48
 ORDER = (
     "side",
     "framing",

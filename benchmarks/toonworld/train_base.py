@@ -2,8 +2,8 @@
 training/assets/toon_base --seed 0`` beside `train_autoencoder`.
 
 Stable Diffusion's layout and classes at a hundredth of its size: 16×16×12 latents, velocity prediction with zero
-terminal SNR (Lin et al. 2024), so that black and white backgrounds can be drawn. Latents are cached; resumes from
-``--work``.
+terminal SNR (Lin et al. 2024), so that black and white backgrounds can be drawn. The text encoder is warmed up first
+(`warm_text`). Latents are cached; resumes from ``--work``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from benchmarks.toonworld import linear_code, prompts
+from benchmarks.toonworld import linear_code, prompts, warm_text
+from benchmarks.toonworld.dataset import AXES, axis_values
 from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
 from benchmarks.toonworld.linear_code import CHANNELS
 from benchmarks.toonworld.train_autoencoder import fit_code
@@ -68,8 +69,10 @@ class Settings:
 
     steps: int
     seed: int
+    warm_steps: int = 800
     batch: int = 16
     rate: float = 1e-3
+    text_rate: float = 2e-4
     warmup: int = 150
     decay: float = 0.999
 
@@ -96,8 +99,8 @@ class Examples:
         import polars as pl
 
         table = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train")
-        self.latents, self.index, self.seed = latents, table["index"].to_numpy(), seed
-        self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(table.to_dicts(), seed)]
+        self.latents, self.index, self.seed, self.rows = latents, table["index"].to_numpy(), seed, table.to_dicts()
+        self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(self.rows, seed)]
         self.empty = tokenize(tokenizer, [""])[0]
 
     def batch(self, step: int, count: int) -> tuple[Tensor, Tensor]:
@@ -108,6 +111,15 @@ class Examples:
         tokens = self.tokens[int(rng.integers(VARIANTS))][items]
         tokens[torch.from_numpy(rng.random(count) < UNCONDITIONAL_SHARE)] = self.empty
         return latents, tokens
+
+
+def visible_labels(rows: list[dict[str, object]]) -> dict[str, Tensor]:
+    """Class numbers int64 [n] per axis, −1 where the picture does not show it."""
+    values, found = [axis_values(row) for row in rows], {}
+    for axis in AXES:
+        names = sorted({value[axis] for value in values if axis in value})
+        found[axis] = torch.tensor([names.index(value[axis]) if axis in value else -1 for value in values])
+    return found
 
 
 def caption_variants(rows: list[dict[str, object]], seed: int) -> list[list[str]]:
@@ -208,10 +220,19 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
     scheduler, model = DDPMScheduler(**NOISE), Model(tokenizer)
     model.unet.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False).eval()
-    parameters = [{"params": model.parameters(), "peak": settings.rate}]
-    optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.01)
+    groups = [{"params": model.unet.parameters(), "peak": settings.rate}]
+    groups += [{"params": model.text.parameters(), "peak": settings.text_rate}]
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
     fit = Fit(work, {"model": model, "average": average, "optimiser": optimiser})
     fit.resume()
+    if fit.step == 0:
+        coarse = warm_text.coarse_targets(examples.latents, examples.index)
+        explained = warm_text.warm(
+            model.text, examples.tokens, coarse, visible_labels(examples.rows), settings.warm_steps
+        )
+        average.load_state_dict(model.state_dict())
+        print(f"captions explain {explained:.3f} of the coarse pictures", flush=True)
+        fit.save()
     began, recent = time.time(), []
     for step in range(fit.step, settings.steps):
         latents, tokens = examples.batch(step, settings.batch)
