@@ -149,7 +149,7 @@ def attach(base: Base, settings: LoraSettings, *, name: str = "default") -> Adap
         LoraError: the settings leave no layer to adapt, or the name is taken.
     """
     ranks: dict[Key, tuple[int, float]] = {}
-    for key, module in _modules(base).items():
+    for key, module in adaptable(base).items():
         rank, alpha = _shape(settings, key, module)
         if rank is None:
             continue
@@ -172,7 +172,7 @@ def load(base: Base, file: str | Path, *, name: str) -> Adapter:
     """
     weights = read(file)
     check_fit(weights, base, Path(file).name)
-    layers = {key: weights.layers[key] for key in _modules(base) if key in weights.layers}
+    layers = {key: weights.layers[key] for key in adaptable(base) if key in weights.layers}
     ranks = {key: (layer.rank, layer.alpha) for key, layer in layers.items()}
     adapter = _inject(base, name, ranks, dora=weights.dora, init=True)
     adapter.trainable = False
@@ -194,7 +194,7 @@ def check_fit(weights: LoraWeights, base: Base, name: str) -> None:
     Raises:
         LoraError: one does not; names the family that the file is for, where it tells.
     """
-    modules, made_for, mine = _modules(base), weights.family, FAMILIES[base.family]
+    modules, made_for, mine = adaptable(base), weights.family, FAMILIES[base.family]
     for key, layer in weights.layers.items():
         module: Any = modules.get(key)
         kernel = tuple(getattr(module, "kernel_size", ()))
@@ -339,7 +339,7 @@ def _parts(base: Base) -> dict[str, Any]:
     return dict(zip(PARTS, (base.unet, *base.text_encoders), strict=False))
 
 
-def _modules(base: Base) -> dict[Key, torch.nn.Module]:
+def adaptable(base: Base) -> dict[Key, torch.nn.Module]:
     """The base's linear layers and convolutions, below any adapter, by part and path, in the model's order."""
     found: dict[Key, torch.nn.Module] = {}
     for part, model in _parts(base).items():

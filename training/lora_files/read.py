@@ -27,24 +27,21 @@ DIFFUSERS_FILE, PEFT_FILE, PEFT_CONFIG = (
     "adapter_model.safetensors",
     "adapter_config.json",
 )
-# Marks in the keys → what a person calls such a file.
+# What some key looks like → what a person calls such a file.
 OTHER_KINDS = {
-    ".hada_w": "a LoHa",
-    ".lokr_w": "a LoKr",
-    ".oft_": "an OFT adapter",
-    ".lora_mid": "a LoCon with Tucker decomposition",
-    ".diff": "a file with full weight differences",
-    ".w_norm": "a LyCORIS file with trained norms",
-    ".on_input": "an IA3 adapter",
-    ".lora_B.bias": "a LoRA with trained biases",
-    "lora_unet_double_blocks": "a LoRA for FLUX",
-    "lora_unet_single_blocks": "a LoRA for FLUX",
-    "transformer.": "a LoRA for a transformer model, such as FLUX or SD3",
-    "lora_transformer_": "a LoRA for a transformer model, such as FLUX or SD3",
-    "diffusion_model.": "a LoRA for a newer model, in ComfyUI's layout",
-    "emb_params": "a textual inversion embedding",
-    "string_to_param": "a textual inversion embedding",
-    "model.diffusion_model.": "a whole base model",
+    r"\.hada_w": "a LoHa",
+    r"\.lokr_w": "a LoKr",
+    r"\.oft_": "an OFT adapter",
+    r"\.lora_mid": "a LoCon with Tucker decomposition",
+    r"\.diff(_b)?$": "a file with full weight differences",
+    r"\.w_norm$": "a LyCORIS file with trained norms",
+    r"\.on_input$": "an IA3 adapter",
+    r"\.lora_B\.bias$": "a LoRA with trained biases",
+    r"^lora_unet_(double|single)_blocks": "a LoRA for FLUX",
+    r"^(transformer\.|lora_transformer_)": "a LoRA for a transformer model, such as FLUX or SD3",
+    r"^diffusion_model\.": "a LoRA for a newer model, in ComfyUI's layout",
+    r"^(emb_params|string_to_param)": "a textual inversion embedding",
+    r"^(model\.diffusion_model|first_stage_model)\.": "a whole base model",
 }
 _OLD = re.compile(r"(.+?)(?:\.processor)?\.(to_[qkv]|to_out)_lora\.(down|up)\.weight")
 _PLAIN = re.compile(r"(.+)\.(?:lora|lora_linear_layer)\.(down|up)\.weight")
@@ -206,14 +203,13 @@ def _magnitude(path: Path, name: str, found: torch.Tensor | None, up: torch.Tens
 
 
 def _refuse_other_kinds(path: Path, tensors: Tensors) -> None:
-    for key in tensors:
-        for mark, kind in OTHER_KINDS.items():
-            if key.startswith(mark) or (mark.startswith(".") and mark in key) or key == mark:
-                raise LoraError(
-                    f"{path.name} is {kind}.",
-                    "LoRAs, LoCons and DoRAs for Stable Diffusion 1.5, 2 and XL can be read here.",
-                    "Use the tool that it was made with.",
-                )
+    for mark, kind in OTHER_KINDS.items():
+        if any(re.search(mark, key) for key in tensors):
+            raise LoraError(
+                f"{path.name} is {kind}.",
+                "LoRAs, LoCons and DoRAs for Stable Diffusion 1.5, 2 and XL can be read here.",
+                "Use the tool that it was made with.",
+            )
 
 
 def _open(path: Path) -> tuple[Tensors, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,7 @@ def _peft_tensors(layers: Mapping[str, Layer]) -> dict[str, torch.Tensor]:
     return tensors
 
 
+@cache
 def _text_model_is_flat() -> bool:
     """Whether the installed transformers' first text encoder has no `text_model.` in its paths (since 5.6)."""
     from transformers import CLIPTextConfig, CLIPTextModel
