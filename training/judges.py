@@ -1,0 +1,207 @@
+"""What a toon picture shows, judged from its pixels: framing, side, hair, clothes, background. For scoring pictures of
+the embedded toon base and LoRAs on it; not for other art, and not for curating (that is the encoder's job).
+
+One small network with a linear head for each attribute; weights, classes and measured accuracy are in `assets/judges`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from diversity.errors import DiversityError
+
+FOLDER = Path(__file__).parent / "assets" / "judges"
+SIDE, BATCH = 96, 64
+CONFIG, WEIGHTS = "config.json", "judges.safetensors"
+MIDDLE_STAGE, MIDDLE_WIDTH, LAST_WIDTH = 4, 96, 320  # of mobilenetv2_100
+
+UInt8Array = NDArray[np.uint8]
+
+
+class JudgesError(DiversityError):
+    """The judges' files are missing or broken."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What one head can say.
+
+    Attributes:
+        classes: Its labels, in the head's order.
+        framings: Framings in which it can be seen; elsewhere a judgement is a guess.
+        temperature: Divides the head's logits, so that confidence is a share of right answers.
+        accuracy: On characters that no training saw, where the picture shows the attribute: the lower of renders and
+            renders passed through the toon base's autoencoder.
+    """
+
+    classes: tuple[str, ...]
+    framings: tuple[str, ...]
+    temperature: float = 1.0
+    accuracy: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One attribute of n pictures.
+
+    Attributes:
+        labels: n labels.
+        confidence: float32 [n], 0..1.
+        shown: bool [n], whether the picture's framing, as judged, is one that shows the attribute.
+    """
+
+    labels: tuple[str, ...]
+    confidence: NDArray[np.float32]
+    shown: NDArray[np.bool_]
+
+
+class Network(nn.Module):
+    """MobileNetV2 without its last convolution; mean and maximum of two of its maps feed all heads."""
+
+    def __init__(self, classes: Mapping[str, int]) -> None:
+        super().__init__()
+        import timm
+
+        self.trunk: Any = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
+        self.trunk.conv_head, self.trunk.bn2 = nn.Identity(), nn.Identity()
+        width = 2 * (MIDDLE_WIDTH + LAST_WIDTH)
+        self.norm = nn.BatchNorm1d(width)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, s, s] in -1..1 → float32 [n, 832]."""
+        maps = self.trunk.bn1(self.trunk.conv_stem(pixels))
+        found = []
+        for number, stage in enumerate(self.trunk.blocks):
+            maps = stage(maps)
+            if number in (MIDDLE_STAGE, len(self.trunk.blocks) - 1):
+                found += [maps.mean((2, 3)), maps.amax((2, 3))]
+        return self.norm(torch.cat(found, dim=1))  # type: ignore[no-any-return]
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """float32 [n, 3, s, s] in -1..1 → logits [n, classes] by head."""
+        features = self.features(pixels)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+class Judges:
+    """A loaded network and what its heads mean.
+
+    Attributes:
+        attributes: By name; only those that were measured to be right often enough.
+    """
+
+    def __init__(self, network: Network, attributes: Mapping[str, Attribute]) -> None:
+        self._network, self.attributes = network.eval(), dict(attributes)
+
+    def predict(self, pictures: Sequence[Image.Image] | UInt8Array) -> dict[str, Judgement]:
+        """Judge RGB pictures of any size (or uint8 [n, h, w, 3]); n may be 0."""
+        arrays = [np.asarray(p.convert("RGB")) if isinstance(p, Image.Image) else p for p in pictures]
+        logits: dict[str, list[Tensor]] = {name: [] for name in self.attributes}
+        with torch.inference_mode():
+            for start in range(0, len(arrays), BATCH):
+                batch = to_pixels(np.stack([fit(pixels) for pixels in arrays[start : start + BATCH]]))
+                found = self._network(batch)
+                for name, rows in logits.items():
+                    rows.append(found[name])
+        sure = {name: self._sure(name, rows) for name, rows in logits.items()}
+        places = {name: rows.argmax(axis=1) for name, rows in sure.items()}
+        framing = self._labels("framing", places["framing"]) if "framing" in places else None
+        return {
+            name: Judgement(
+                self._labels(name, places[name]),
+                rows.max(axis=1).astype(np.float32) if len(rows) else np.empty(0, np.float32),
+                self._shown(name, framing, len(rows)),
+            )
+            for name, rows in sure.items()
+        }
+
+    def _sure(self, name: str, rows: list[Tensor]) -> NDArray[np.float32]:
+        """Probabilities float32 [n, classes]."""
+        attribute = self.attributes[name]
+        if not rows:
+            return np.empty((0, len(attribute.classes)), np.float32)
+        found: NDArray[np.float32] = torch.softmax(torch.cat(rows) / attribute.temperature, dim=1).numpy()
+        return found
+
+    def _labels(self, name: str, places: NDArray[np.intp]) -> tuple[str, ...]:
+        return tuple(self.attributes[name].classes[place] for place in places)
+
+    def _shown(self, name: str, framing: Sequence[str] | None, count: int) -> NDArray[np.bool_]:
+        if framing is None:
+            return np.ones(count, bool)
+        return np.array([label in self.attributes[name].framings for label in framing], bool)
+
+
+def fit(pixels: UInt8Array) -> UInt8Array:
+    """A picture uint8 [h, w, 3] as the network wants it, uint8 [96, 96, 3]: whole, squashed to a square."""
+    mode = cv2.INTER_AREA if min(pixels.shape[:2]) > SIDE else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (SIDE, SIDE), interpolation=mode).astype(np.uint8)
+
+
+def to_pixels(pictures: UInt8Array) -> Tensor:
+    """uint8 [n, s, s, 3] → float32 [n, 3, s, s] in -1..1, channels last in memory."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    return tensor.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+
+
+def load(folder: Path = FOLDER) -> Judges:
+    """The judges of `folder`, on the CPU.
+
+    Raises:
+        JudgesError: files are missing or broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        attributes = {
+            name: Attribute(tuple(e["classes"]), tuple(e["framings"]), e["temperature"], e["accuracy"])
+            for name, e in config["attributes"].items()
+        }
+        network = Network({name: len(attribute.classes) for name, attribute in attributes.items()})
+        network.load_state_dict({name: part.float() for name, part in load_file(folder / WEIGHTS).items()})
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise JudgesError(
+            "The toon judges could not be loaded.",
+            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}.",
+            "Install the package again, or train them with benchmarks.toonworld.train_judges.",
+        ) from None
+    return Judges(network.to(memory_format=torch.channels_last), attributes)
+
+
+def save(folder: Path, network: Network, attributes: Mapping[str, Attribute]) -> None:
+    """Write the heads of `attributes` and the trunk in fp16, and `config.json`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = tuple(f"heads.{name}." for name in attributes)
+    state = {
+        name: part.half().contiguous() if part.is_floating_point() else part
+        for name, part in network.state_dict().items()
+        if not name.startswith("heads.") or name.startswith(kept)
+    }
+    save_file(state, folder / WEIGHTS)
+    entries = {
+        name: {
+            "classes": list(each.classes),
+            "framings": list(each.framings),
+            "temperature": round(each.temperature, 4),
+            "accuracy": round(each.accuracy, 4),
+        }
+        for name, each in attributes.items()
+    }
+    text = json.dumps({"input": SIDE, "attributes": entries}, indent=2)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
