@@ -8,7 +8,7 @@ endif
 READY := .venv/.ready
 PY := $(BIN)/python
 
-.PHONY: demo test test-slow lint format bench bench-duplicates bench-views bench-scan constraints clean
+.PHONY: demo test test-slow lint format bench bench-duplicates bench-views bench-scan bench-overlay constraints clean
 
 demo: $(READY)
 	@$(BIN)/diversity demo
@@ -25,9 +25,9 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: bench-scan bench-duplicates bench-views
+bench: bench-scan bench-duplicates bench-views bench-overlay
 
-bench-scan bench-duplicates bench-views: bench-%: $(READY)
+bench-scan bench-duplicates bench-views bench-overlay: bench-%: $(READY)
 	@$(PY) -m benchmarks.$*
 
 $(READY): pyproject.toml constraints.txt

@@ -1,7 +1,7 @@
 """Steps and rank from how much there is to learn: defaults with their reason, always to be overridden.
 
-Not for a chance of overfitting: none is given before it is calibrated on our own runs. What is known is that the step at
-which pictures are memorised grows with their number (Bonnaire et al. 2025, arXiv 2505.17638), so steps follow from
+Not for a chance of overfitting: none is given before it is calibrated on our own runs. What is known is that the step
+at which pictures are memorised grows with their number (Bonnaire et al. 2025, arXiv 2505.17638), so steps follow from
 exposures per distinct picture.
 """
 

@@ -1,0 +1,1 @@
+"""`diversity train`, `runs`, `generate`, `lora` and `pick`: arguments and printing, no logic."""
