@@ -15,9 +15,6 @@ from training.config import CaptionConfig
 
 WORDS = ("hat", "shoes", "smile", "dress", "boots", "cape", "sword", "belt", "scarf", "gloves")
 words = st.lists(st.sampled_from(WORDS), unique=True)
-    st.sampled_from(["hat", "shoes", "smile", "dress", "boots", "cape", "sword", "belt", "scarf", "gloves"]),
-    unique=True,
-)
 
 
 def rules(**changes: object) -> CaptionConfig:
