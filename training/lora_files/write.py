@@ -86,7 +86,11 @@ def as_diffusers(weights: LoraWeights) -> tuple[dict[str, torch.Tensor], dict[st
     told: dict[str, object] = {}
     for part in weights.parts:
         layers = weights.of(part)
-        tensors |= {f"{part}.{name}": value for name, value in _peft_tensors(layers).items()}
+        # transformers' reader of text encoders knows magnitudes by the longer name only, peft's knows both
+        ends = {} if part == "unet" else {".lora_magnitude_vector": ".lora_magnitude_vector.weight"}
+        for name, value in _peft_tensors(layers).items():
+            head, dot, leaf = name.rpartition(".")
+            tensors[f"{part}.{head}{ends.get(dot + leaf, dot + leaf)}"] = value
         told |= {f"{part}.{name}": value for name, value in peft_config(layers).items()}
     metadata = as_strings(weights.metadata) | {"lora_adapter_metadata": json.dumps(told, sort_keys=True)}
     return tensors, {key: value for key, value in metadata.items() if not key.startswith("sshs_")}
