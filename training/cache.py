@@ -90,25 +90,31 @@ class TextCache:
         self._base, self._windows, self._shelf = base, windows, shelf
 
     def prepare(self, texts: Sequence[str]) -> int:
-        """Encode what is missing; how many that were."""
+        """Encode and keep on disk what is missing; how many that were."""
         missing = [text for text in dict.fromkeys(texts) if self._shelf.get(self.key(text)) is None]
         for start in range(0, len(missing), TEXTS):
-            part = missing[start : start + TEXTS]
-            with torch.no_grad():
-                states = self._base.encode_prompts(part, windows=self._windows).to("cpu")
-            for row, text in enumerate(part):
-                kept = {"states": states.states[row].clone()}
-                if states.pooled is not None:
-                    kept["pooled"] = states.pooled[row].clone()
+            for text, kept in self._encode(missing[start : start + TEXTS]).items():
                 self._shelf.put(self.key(text), kept)
         return len(missing)
 
     def states(self, texts: Sequence[str]) -> TextStates:
-        """States of `texts`, on the CPU."""
-        self.prepare(texts)
-        found = [self._shelf.get(self.key(text)) or {} for text in texts]
+        """States of `texts`, on the CPU; those that were not prepared are encoded and not kept."""
+        known = {text: self._shelf.get(self.key(text)) for text in dict.fromkeys(texts)}
+        fresh = self._encode([text for text, held in known.items() if held is None])
+        found = [known[text] or fresh[text] for text in texts]
         pooled = torch.stack([f["pooled"] for f in found]) if "pooled" in found[0] else None
         return TextStates(torch.stack([f["states"] for f in found]), pooled)
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, Tensors]:
+        if not texts:
+            return {}
+        with torch.no_grad():
+            states = self._base.encode_prompts(texts, windows=self._windows).to("cpu")
+        found = {text: {"states": states.states[row].clone()} for row, text in enumerate(texts)}
+        if states.pooled is not None:
+            for row, text in enumerate(texts):
+                found[text]["pooled"] = states.pooled[row].clone()
+        return found
 
     def key(self, text: str) -> Key:
         """All that makes the states of a text."""

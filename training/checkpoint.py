@@ -37,6 +37,8 @@ def save(folder: Path, step: int, state: State, write: Callable[[Path], None]) -
     """
     target = folder / f"step-{step:06d}"
     aside = folder / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    for left in folder.glob(".step-*.tmp"):  # of a run that was killed here
+        shutil.rmtree(left, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
         write(aside)
@@ -59,11 +61,7 @@ def save(folder: Path, step: int, state: State, write: Callable[[Path], None]) -
 
 
 def found(folder: Path) -> list[Path]:
-    """The checkpoints in `folder` that can be resumed from, oldest first; what a killed run left aside is removed."""
-    if not folder.is_dir():
-        return []
-    for left in folder.glob(".step-*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)
+    """The checkpoints in `folder` that can be resumed from, oldest first."""
     return sorted(path for path in folder.glob("step-*") if (path / STATE).is_file())
 
 

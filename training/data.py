@@ -15,7 +15,6 @@ import polars as pl
 import torch
 
 from diversity import record
-from diversity.config import ScanConfig
 from diversity.errors import ConfigError
 from training import keyed
 from training.base import Base, TextStates
@@ -45,12 +44,14 @@ class TrainingData:
         train: Every picture to train on: the selection's first, then other sources'.
         held_out: Pictures of the selection that are never trained on.
         twins: Pictures of `train` that are measured beside them.
+        max_pixels: Of a picture; larger ones were refused by the scan.
         notes: What a person should know, one sentence each.
     """
 
     train: tuple[Picture, ...]
     held_out: tuple[Picture, ...]
     twins: tuple[Picture, ...]
+    max_pixels: int
     notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
@@ -123,16 +124,15 @@ def gather(dataset: Dataset, base: Base, config: TrainConfig) -> TrainingData:
     )
     train = [chosen[row] for row in parts.train]
     held_out = tuple(chosen[row] for row in parts.held_out)
-    others = beside(config, rules, len(train), notes.append)
+    others = beside(dataset, config, rules, sum(p.exposures for p in train), notes.append)
     kept_out = {p.content for p in held_out}
     leaks = [p for p in others if p.content in kept_out]
     if leaks:
         notes.append(f"{len(leaks)} pictures of other folders are held-out pictures of the selection: left out.")
     train += [p for p in others if p.content not in kept_out]
-    limit = config.validation.pictures
-    twins = tuple(chosen[row] for row in parts.twins)[:limit]
+    twins = tuple(chosen[row] for row in parts.twins)
     notes += _remarks(train, held_out, config)
-    return TrainingData(tuple(train), held_out[:limit], twins, tuple(notes))
+    return TrainingData(tuple(train), held_out, twins, dataset.config.scan.max_pixels, tuple(notes))
 
 
 def _remarks(train: Sequence[Picture], held_out: Sequence[Picture], config: TrainConfig) -> Iterator[str]:
@@ -164,6 +164,7 @@ class Loader:
         self._data, self._base, self._config = data, base, config
         self._captions = Captions(config.captions)
         self._latents = Shelf(folder / "latents")
+        self._keys: dict[tuple[str, Placement], dict[str, object]] = {}
         pictures = (*data.train, *data.held_out)
         plain = [text.plain for picture in pictures for text in picture.texts]
         self.windows = min(base.windows(plain), config.captions.max_windows)
@@ -245,6 +246,11 @@ class Loader:
 
     def _key(self, picture: Picture, placement: Placement) -> dict[str, object]:
         """All that makes a picture's latents and mask."""
+        if (picture.key, placement) not in self._keys:
+            self._keys[picture.key, placement] = self._new_key(picture, placement)
+        return self._keys[picture.key, placement]
+
+    def _new_key(self, picture: Picture, placement: Placement) -> dict[str, object]:
         data = self._config.data
         mask = "alpha" if data.mask == "alpha" else record.file_hash(picture.mask) if picture.mask else "none"
         return {
@@ -278,7 +284,7 @@ class Loader:
 
     def _render(self, wanted: tuple[Picture, Placement]) -> Rendered:
         picture, placement = wanted
-        limit, data = ScanConfig().max_pixels, self._config.data
+        limit, data = self._data.max_pixels, self._config.data
         decoded = picture.decoded(limit)
         mask = picture.mask_image(decoded, data, limit)
         return render(decoded, placement, data.background, mask, scale=self._base.latent_scale)

@@ -40,8 +40,9 @@ class HeldOut:
     """
 
     def __init__(self, data: TrainingData, base: Base, loader: Loader, config: TrainConfig, autocast: Autocast) -> None:
-        self.pictures: tuple[Picture, ...] = (*data.twins, *data.held_out)
-        self.roles = np.array(["train"] * len(data.twins) + ["held_out"] * len(data.held_out))
+        twins, held_out = (part[: config.validation.pictures] for part in (data.twins, data.held_out))
+        self.pictures: tuple[Picture, ...] = (*twins, *held_out)
+        self.roles = np.array(["train"] * len(twins) + ["held_out"] * len(held_out))
         self._base, self._loader, self._autocast = base, loader, autocast
         self._at_once = max(8, config.batch_size)
         count = int(base.scheduler.config.num_train_timesteps)

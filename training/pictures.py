@@ -137,45 +137,56 @@ def selected(dataset: Dataset, config: TrainConfig, rules: BucketRules) -> list[
 
 
 def beside(
-    config: TrainConfig, rules: BucketRules, selection: int, note: Callable[[str], None], matcher: Matcher | None = None
+    dataset: Dataset, config: TrainConfig, rules: BucketRules, selection: float, note: Callable[[str], None]
 ) -> list[Picture]:
     """Pictures of the further folders, each folder's exposures its share of the selection's.
 
     Args:
-        config: Its `data.sources`; those with a share or loss weight of 0 are left out.
+        dataset: Its settings say how pictures and captions are read.
+        config: Its `data.sources`; those with a share or loss weight of 0 are left out. They get no trigger.
         rules: Of the buckets.
-        selection: Trained pictures of the selection.
+        selection: Exposures of the selection per epoch.
         note: Told what is left out.
-        matcher: For pruning.
     """
-    captions = Captions(config.captions.model_copy(update={"trigger": None, "keep_tokens": 0}), matcher)
+    plain = config.captions.model_copy(update={"trigger": None, "keep_tokens": 0})
+    reader = _Reader(dataset.config.scan, Captions(plain, _matcher(dataset)), rules, config.data.workers)
     found = []
     for number, source in enumerate(config.data.sources):
         if source.share and source.loss_weight:
-            found += _folder(source, f"{source.kind} {number + 1}", captions, rules, config.data.workers, note)
-    counts: dict[str, int] = {}
-    for picture in found:
-        counts[picture.source] = counts.get(picture.source, 0) + 1
-    return [replace(p, exposures=p.exposures * selection / counts[p.source]) for p in found]
+            pictures = reader.folder(source, f"{source.kind} {number + 1}", note)
+            each = source.share * selection / len(pictures)
+            found += [replace(picture, exposures=each) for picture in pictures]
+    return found
 
 
-def _folder(
-    source: SourceConfig,
-    name: str,
-    captions: Captions,
-    rules: BucketRules,
-    workers: int | None,
-    note: Callable[[str], None],
-) -> list[Picture]:
-    folder = source.folder.expanduser()
-    scan = ScanConfig()
-    files = list_sources(folder, scan)
+@dataclass(frozen=True)
+class _Reader:
+    """Reads folders that were not curated."""
 
-    def read(file: Source) -> Picture | str:
+    scan: ScanConfig
+    captions: Captions
+    rules: BucketRules
+    workers: int | None
+
+    def folder(self, source: SourceConfig, name: str, note: Callable[[str], None]) -> list[Picture]:
+        """Its usable pictures, in canonical order."""
+        folder = source.folder.expanduser()
+        files = list_sources(folder, self.scan)
+        with ThreadPoolExecutor(self.workers) as pool:
+            read = list(pool.map(lambda file: self._picture(file, source, name), files))
+        for problem in (p for p in read if isinstance(p, str)):
+            note(f"{folder / problem}")
+        pictures = [picture for picture in read if isinstance(picture, Picture)]
+        if not pictures:
+            raise InputError(f"{folder} holds no pictures.", "", "Give another folder, or leave it out.")
+        return sorted(pictures, key=lambda p: (p.content, p.key))
+
+    def _picture(self, file: Source, source: SourceConfig, name: str) -> Picture | str:
+        """The picture, or why it cannot be used."""
         try:
-            decoded = decode.decode(file.read(), max_pixels=scan.max_pixels)
+            decoded = decode.decode(file.read(), max_pixels=self.scan.max_pixels)
         except (OSError, decode.BadPicture) as error:
-            return f"{folder / file.path} is left out: {error}"
+            return f"{file.path} is left out: {error}"
         caption = file.caption or source.caption
         return Picture(
             key=f"{name}/{file.path}",
@@ -184,23 +195,14 @@ def _folder(
             source=name,
             file=file,
             mask=None,
-            texts=captions.texts(caption),
-            plain=captions.plain(caption),
-            exposures=source.share,
+            texts=self.captions.texts(caption),
+            plain=self.captions.plain(caption),
+            exposures=1.0,
             loss_weight=source.loss_weight,
-            placement=place(decoded.width, decoded.height, rules),
+            placement=place(decoded.width, decoded.height, self.rules),
             groups=(),
             flat=False,
         )
-
-    with ThreadPoolExecutor(workers) as pool:
-        read_all = list(pool.map(read, files))
-    for problem in (p for p in read_all if isinstance(p, str)):
-        note(problem)
-    pictures = [picture for picture in read_all if isinstance(picture, Picture)]
-    if not pictures:
-        raise InputError(f"{folder} holds no pictures.", "", "Give another folder, or leave it out.")
-    return sorted(pictures, key=lambda p: (p.content, p.key))
 
 
 def _unchanged(file: Source | None, row: dict[str, object]) -> Source:

@@ -50,7 +50,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_the_last_checkpoint(tmp_path: Pa
     assert state["step"] == 10
 
 
-def test_what_a_killed_run_left_half_written_is_ignored_and_removed(tmp_path: Path) -> None:
+def test_what_a_killed_run_left_half_written_is_ignored_and_removed_by_the_next_one(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 10, {"step": 10}, lora)
     half = tmp_path / ".step-000020.abcd.tmp"
     half.mkdir()
@@ -58,6 +58,8 @@ def test_what_a_killed_run_left_half_written_is_ignored_and_removed(tmp_path: Pa
     state = checkpoint.load(tmp_path)
     assert state is not None
     assert state["step"] == 10
+    assert half.exists()  # looking at a run that is being written must not disturb it
+    checkpoint.save(tmp_path, 30, {"step": 30}, lora)
     assert not half.exists()
 
 
