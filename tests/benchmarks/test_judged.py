@@ -1,0 +1,155 @@
+"""Judges are asked what pictures show, training ignores the rest, the base's record goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diffusers", reason="diffusers is not installed: the toon base cannot be judged")
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from benchmarks.toonworld import evaluate_base, judged, prompts, train_judges, visible  # noqa: E402
+from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, sample_character  # noqa: E402
+from benchmarks.toonworld.poses import build_skeleton, sample_pose  # noqa: E402
+from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
+from training import judges  # noqa: E402
+
+ALL_SHOWN = np.array([0.3, 0.3, 0.3, 0.5], np.float32)
+ROWS = [label_row(sample_character(seed), sample_shot(seed, 0), "g") for seed in range(300)]
+
+
+def test_a_shot_can_be_read_back_from_its_labels():
+    for seed in range(10):
+        shot = sample_shot(seed, 0)
+        assert visible.shot_of(label_row(sample_character(seed), shot, "g")) == shot
+
+
+def test_markers_are_on_hair_clothes_and_shoes_and_colours_stay_as_they_were():
+    before = dict(CLOTH_COLOURS), dict(HAIR_COLOURS)
+    for seed in range(12):
+        person = sample_character(seed)
+        bones = build_skeleton(person.body, sample_pose("standing", 0.2, np.random.default_rng(0)))
+        vertices, faces, marks = visible.marked(person, bones)
+        assert len(vertices) == len(marks) > faces.max()
+        assert set(np.unique(marks)) <= {0, 255}
+        assert (marks > 0).sum(1).max() == 1
+        red, green, blue = (vertices[marks[:, channel] > 0] for channel in range(3))
+        assert blue[:, 1].mean() < green[:, 1].mean() < (red[:, 1].mean() if len(red) else np.inf)
+    assert before == (CLOTH_COLOURS, HAIR_COLOURS)
+
+
+def test_judges_are_asked_only_for_what_is_shown():
+    for row in ROWS:
+        everything, nothing = (judged.truths(row, shares) for shares in (ALL_SHOWN, np.zeros(4, np.float32)))
+        assert set(nothing) - {"hair_style"} <= {"framing", "side"}
+        assert nothing.get("hair_style", "bald") == "bald"
+        assert everything["framing"] == row["framing"]
+        assert ("side" in everything) == (row["framing"] != "detail")
+        if row["framing"] in ("headshot", "half_body"):
+            assert not {"shoes_kind", "shoes_colour"} & set(everything)
+        if row["framing"] == "headshot":
+            assert "outfit_kind" not in everything
+
+
+def test_greaves_are_grey_as_they_are_drawn():
+    armed = [row for row in ROWS if row["shoes"] == "greaves" and row["framing"] == "full_body"]
+    assert armed
+    assert {judged.truths(row, ALL_SHOWN)["shoes_colour"] for row in armed} == {"grey"}
+
+
+def examples(azimuths, targets):
+    """Examples without pictures."""
+    blank = np.zeros((len(azimuths), 8, 8, 3), np.uint8)
+    classes = {name: ("a", "b", "c") for name in targets}
+    numbers = np.arange(len(azimuths))
+    return judged.Examples(numbers, targets, classes, np.array(azimuths, float), numbers, blank, blank)
+
+
+def test_the_side_is_asked_only_clear_of_its_boundaries():
+    angles = [0, 23, 29, 36, 39, -39, 68, 100, 110, 124, 180, -155, 360 + 30]
+    found = judged.asked(examples(angles, {"side": np.array([0] * 12 + [1])}), "side")
+    assert found.tolist() == [True, False, False, False, True, True, False, True, False, True, True, False, False]
+
+
+def test_what_is_not_shown_teaches_nothing():
+    torch.manual_seed(0)
+    targets = {"framing": np.array([0, 1]), "side": np.array([-1, -1])}
+    some = examples([10, 20], targets)
+    student = train_judges.Student(some.classes).train()
+    loss, parts = train_judges.loss_of(student, torch.randn(2, 3, 96, 96), np.arange(2), some)
+    loss.backward()
+    assert student.network.heads["framing"].weight.grad.abs().sum() > 0
+    assert student.network.heads["side"].weight.grad is None
+    assert student.azimuth.weight.grad is None
+    assert np.isnan(parts["side"])
+
+
+def test_augmentation_leaves_colours_true():
+    rng = np.random.default_rng(0)
+    for colour in (*CLOTH_COLOURS.values(), *HAIR_COLOURS.values()):
+        flat = np.broadcast_to(np.array(colour, np.uint8), (128, 128, 3))
+        for _ in range(5):
+            shot = train_judges.augmented(flat, rng)
+            assert shot.shape == (judges.SIDE, judges.SIDE, 3)
+            assert np.abs(shot.astype(int).mean((0, 1)) - colour).max() < 20
+
+
+def test_batches_are_the_same_every_time_and_half_of_them_decoded():
+    some = examples([0] * 200, {"framing": np.zeros(200, int)})
+    decoded = np.full((200, 8, 8, 3), 255, np.uint8)
+    some = judged.Examples(*[getattr(some, name) for name in list(some.__dataclass_fields__)[:-1]], decoded)
+    pixels, items = train_judges.batch(some, 0, 3, 64)
+    again = train_judges.batch(some, 0, 3, 64)
+    assert torch.equal(pixels, again[0])
+    assert np.array_equal(items, again[1])
+    bright = pixels.mean((1, 2, 3)) > 0
+    assert bright.tolist() == [bool(item % 2) for item in items]
+
+
+def test_overconfident_logits_are_cooled():
+    torch.manual_seed(0)
+    target = torch.randint(3, (400,))
+    wrong = torch.rand(400) < 0.3
+    said = torch.where(wrong, (target + 1) % 3, target)
+    logits = 20 * torch.nn.functional.one_hot(said, 3).float()
+    seen = torch.ones(400, dtype=torch.bool)
+    warm = train_judges.temperature_of([logits], target, seen)
+    assert warm == pytest.approx(train_judges.TEMPERATURES[-1])
+    assert train_judges.temperature_of([logits * 0.05], target, seen) < 1
+
+
+def row_of(seed, wrong=()):
+    """A row whose judges agree with the prompt but for some attributes."""
+    values = prompts.sample_wanted(seed).values
+    names = (*prompts.JUDGED, "shoes_kind")
+    return {"seed": seed, "judged": {n: "?" if n in wrong or n not in values else values[n] for n in names}}
+
+
+def test_summary_counts_what_prompts_named():
+    found = evaluate_base.summarise([row_of(seed, ["side"] if seed % 4 else []) for seed in range(40)])
+    assert set(found) == set(prompts.JUDGED)
+    assert found["framing"]["accuracy"] == found["hair_colour"]["accuracy"] == 1
+    assert found["side"]["accuracy"] == pytest.approx(0.25)
+    assert found["side"]["low"] < 0.25 < found["side"]["high"]
+    assert found["side"]["n"] == 40
+    assert found["side"]["floor"] == evaluate_base.FLOORS["side"]
+
+
+def test_record_goes_on_where_it_stopped_and_begins_anew_for_other_weights(tmp_path):
+    file, settings = tmp_path / "base.json", {"weights": "a", "steps": 25}
+    first = evaluate_base.Record(file, settings)
+    assert first.missing(20) == list(range(20))
+    first.add([row_of(seed) for seed in range(16)], 8.123)
+    first.add([row_of(seed) for seed in (19, 17)], 1.0)
+    again = evaluate_base.Record(file, settings)
+    assert again.missing(20) == [16, 18]
+    again.add([row_of(16), row_of(18)], 1.0)
+    kept = json.loads(file.read_text())
+    assert [row["seed"] for row in kept["rows"]] == list(range(20))
+    assert kept["seconds_for_16"]["batches"] == [8.12]
+    assert kept["summary"]["framing"]["n"] == 20
+    assert len(file.read_text().splitlines()) >= 20
+    assert evaluate_base.Record(file, {**settings, "weights": "b"}).missing(3) == [0, 1, 2]
+    assert not list(tmp_path.glob("*.part"))
