@@ -30,6 +30,7 @@ BUILT_IN = {
     "report": ("stage", "write the HTML report"),
     "search": ("search", "find pictures by words or by another picture"),
     "explain": ("explain", "everything known about one picture, and why it was kept or dropped"),
+    "subject": ("subject", "pictures of somebody else, or of several, listed first"),
     "pin": ("decide", "always keep these pictures"),
     "drop": ("decide", "never keep these pictures"),
     "label": ("decide", "say what pictures show: axis=label, for example side=back"),

@@ -77,7 +77,7 @@ def text(found: list[Finding]) -> str:
     if broken:
         last = f"The main job cannot run here: mend {', '.join(broken)} first."
     elif missing:
-        last = f"The main job runs here. Optional and not here: {', '.join(missing)}."
+        last = f"The main job runs here, at the price that is named for: {', '.join(missing)}."
     else:
         last = "Everything is here."
     return "\n".join([*(one.line() for one in found), last])
