@@ -70,14 +70,22 @@ def judged_rows(court: judges.Judges, seeds: list[int], pictures: Picture) -> li
     ]
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Share of prompts drawn right by attribute, with Wilson's interval; only what both prompts and judges name."""
+def summarise(rows: list[dict[str, Any]], framings: dict[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
+    """Share of prompts drawn right by attribute, with Wilson's interval.
+
+    Counted are prompts that name the attribute and one of the `framings` that show it: no portrait shows a dress.
+    """
     wanted = [prompts.sample_wanted(row["seed"]).values for row in rows]
     found = {}
-    for name in rows[0]["judged"] if rows else ():
-        if name not in wanted[0]:
+    for name, shown in framings.items():
+        pairs = [
+            (row["judged"][name], want[name])
+            for row, want in zip(rows, wanted, strict=True)
+            if name in want and want["framing"] in shown
+        ]
+        if not pairs:
             continue
-        right = np.array([row["judged"][name] == want[name] for row, want in zip(rows, wanted, strict=True)])
+        right = np.array([said == meant for said, meant in pairs])
         share = estimate.share(right, np.arange(len(right)), "prompts")
         found[name] = {"accuracy": share.value, "low": share.low, "high": share.high, "n": len(right)}
         if name in FLOORS:
@@ -88,8 +96,10 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 class Record:
     """The results file: settings, a summary, and one row for each prompt."""
 
-    def __init__(self, file: Path, settings: dict[str, Any]) -> None:
-        self.file, self.settings, self.rows, self.seconds = file, settings, [], []
+    def __init__(self, file: Path, settings: dict[str, Any], framings: dict[str, tuple[str, ...]]) -> None:
+        self.file, self.settings, self.framings = file, settings, framings
+        self.rows: list[dict[str, Any]] = []
+        self.seconds: list[float] = []
         if file.exists():
             kept = json.loads(file.read_text(encoding="utf-8"))
             if kept["settings"] == settings:
@@ -100,13 +110,17 @@ class Record:
         done = {row["seed"] for row in self.rows}
         return [seed for seed in range(count) if seed not in done]
 
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Of all rows so far."""
+        return summarise(self.rows, self.framings)
+
     def add(self, rows: list[dict[str, Any]], seconds: float) -> None:
         """Take rows in and write the file, whole or not at all; seconds count for full batches alone."""
         self.rows = sorted([*self.rows, *rows], key=lambda row: row["seed"])
         if len(rows) == BATCH:
             self.seconds.append(round(seconds, 2))
         timing = {"threads": torch.get_num_threads(), "best": min(self.seconds, default=None), "batches": self.seconds}
-        body = {"settings": self.settings, "summary": summarise(self.rows), "seconds_for_16": timing}
+        body = {"settings": self.settings, "summary": self.summary(), "seconds_for_16": timing}
         lines = ",\n  ".join(json.dumps(row) for row in self.rows)
         text = json.dumps(body, indent=1)[:-2] + ',\n "rows": [\n  ' + lines + "\n ]\n}\n"
         partial = self.file.with_suffix(".part")
@@ -142,8 +156,9 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     court, pipeline = judges.load(args.judges), load(args.base)
     settings = {"weights": fingerprint(args.base), "steps": STEPS, "guidance": args.guidance}
-    record, shown = Record(args.out, {**settings, "judges": fingerprint(args.judges)}), list(range(4 * COLUMNS))
-    missing = record.missing(args.prompts)
+    framings = {name: each.framings for name, each in court.attributes.items()}
+    record = Record(args.out, {**settings, "judges": fingerprint(args.judges)}, framings)
+    missing, shown = record.missing(args.prompts), list(range(4 * COLUMNS))
     for start in range(0, len(missing), BATCH):
         seeds, began = missing[start : start + BATCH], time.perf_counter()
         pictures = draw(pipeline, seeds, args.guidance)
@@ -151,7 +166,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{len(record.rows)} of {args.prompts}", flush=True)
     batches = [draw(pipeline, shown[start : start + BATCH], args.guidance) for start in range(0, len(shown), BATCH)]
     page(np.concatenate(batches), shown, args.out.with_suffix(".png"))
-    for name, each in summarise(record.rows).items():
+    for name, each in record.summary().items():
         floor = f", floor {each['floor']:.2f}" if "floor" in each else ""
         print(f"{name}: {each['accuracy']:.3f} ({each['low']:.3f}–{each['high']:.3f}, n {each['n']}{floor})")
 

@@ -120,30 +120,35 @@ def test_overconfident_logits_are_cooled():
     assert train_judges.temperature_of([logits * 0.05], target, seen) < 1
 
 
+BODY = ("half_body", "full_body")
+SHOWN = {name: BODY if name.startswith("outfit") else ("headshot", *BODY) for name in (*prompts.JUDGED, "shoes_kind")}
+
+
 def row_of(seed, wrong=()):
     """A row whose judges agree with the prompt but for some attributes."""
     values = prompts.sample_wanted(seed).values
-    names = (*prompts.JUDGED, "shoes_kind")
-    return {"seed": seed, "judged": {n: "?" if n in wrong or n not in values else values[n] for n in names}}
+    return {"seed": seed, "judged": {name: "?" if name in wrong else values.get(name, "?") for name in SHOWN}}
 
 
-def test_summary_counts_what_prompts_named():
-    found = evaluate_base.summarise([row_of(seed, ["side"] if seed % 4 else []) for seed in range(40)])
+def test_summary_counts_what_prompts_name_and_their_framing_shows():
+    found = evaluate_base.summarise([row_of(seed, ["side"] if seed % 4 else []) for seed in range(40)], SHOWN)
     assert set(found) == set(prompts.JUDGED)
     assert found["framing"]["accuracy"] == found["hair_colour"]["accuracy"] == 1
     assert found["side"]["accuracy"] == pytest.approx(0.25)
     assert found["side"]["low"] < 0.25 < found["side"]["high"]
     assert found["side"]["n"] == 40
     assert found["side"]["floor"] == evaluate_base.FLOORS["side"]
+    portraits = sum(prompts.sample_wanted(seed).values["framing"] == "headshot" for seed in range(40))
+    assert found["outfit_colour"]["n"] == 40 - portraits < 40
 
 
 def test_record_goes_on_where_it_stopped_and_begins_anew_for_other_weights(tmp_path):
     file, settings = tmp_path / "base.json", {"weights": "a", "steps": 25}
-    first = evaluate_base.Record(file, settings)
+    first = evaluate_base.Record(file, settings, SHOWN)
     assert first.missing(20) == list(range(20))
     first.add([row_of(seed) for seed in range(16)], 8.123)
     first.add([row_of(seed) for seed in (19, 17)], 1.0)
-    again = evaluate_base.Record(file, settings)
+    again = evaluate_base.Record(file, settings, SHOWN)
     assert again.missing(20) == [16, 18]
     again.add([row_of(16), row_of(18)], 1.0)
     kept = json.loads(file.read_text())
@@ -151,5 +156,5 @@ def test_record_goes_on_where_it_stopped_and_begins_anew_for_other_weights(tmp_p
     assert kept["seconds_for_16"]["batches"] == [8.12]
     assert kept["summary"]["framing"]["n"] == 20
     assert len(file.read_text().splitlines()) >= 20
-    assert evaluate_base.Record(file, {**settings, "weights": "b"}).missing(3) == [0, 1, 2]
+    assert evaluate_base.Record(file, {**settings, "weights": "b"}, SHOWN).missing(3) == [0, 1, 2]
     assert not list(tmp_path.glob("*.part"))
