@@ -19,6 +19,7 @@ from diversity.config import Section
 from diversity.errors import InputError
 from training import lora, prompts
 from training.base import Base, TextStates
+from training.errors import BaseModelError
 from training.lora import Adapter
 
 SAMPLER = "DPM++ 2M"  # of `Base.pipeline`: deterministic, so a seed's noise is all its chance
@@ -99,6 +100,7 @@ def generate(base: Base, adapters: Sequence[Adapter], plan: GenerationPlan) -> I
 
     Raises:
         InputError: the stack names an adapter that is not on the base, or a prompt's weights cannot be used.
+        BaseModelError: the outcome is not a picture, for example because half precision overflowed.
     """
     for prompt in (*plan.prompts, plan.negative):
         prompts.parse(prompt)
@@ -170,6 +172,12 @@ def _denoise(
         output_type="latent",
         return_dict=False,
     )[0]
+    if not torch.isfinite(latents).all():
+        raise BaseModelError(
+            f"{base.name} drew pictures that are not numbers.",
+            f"Its weights or a LoRA's are broken, or {str(base.dtype).removeprefix('torch.')} is too coarse for them.",
+            "Try --dtype float32.",
+        )
     return latents
 
 

@@ -5,12 +5,14 @@ Not for the loop itself: that is `train.py`.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
@@ -76,8 +78,12 @@ def accelerator(config: TrainConfig) -> Accelerator:
     """Device and arithmetic.
 
     Raises:
-        ConfigError: a memory cap for a device that has none, or float16 on the CPU.
+        ConfigError: several processes, a memory cap for a device that has none, or float16 on the CPU.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "A run uses one process and one device.", "Several were launched.", "Start it without a launcher."
+        )
     device, precision = pick_device(config.device), precision_of(config)
     if not device.startswith("cuda") and config.memory_gb is not None:
         raise ConfigError(
@@ -132,7 +138,7 @@ def open_run(
         "pictures": str(dataset.root),
         "data": {"digest": digest, "selection": selection, **counts},
         "base": {
-            "name": base.name,
+            "name": _findable(base.name),
             "family": base.family,
             "prediction_type": base.prediction_type,
             "fingerprint": base.fingerprint,
@@ -146,6 +152,12 @@ def open_run(
     run = Run.create(dataset.folder, config.selection, contents)
     run.write("pictures", data.table())
     return run
+
+
+def _findable(name: str) -> str:
+    """The name of a base model as it can be loaded from anywhere: local paths in full."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name != "toon" and path.exists() else name
 
 
 @contextmanager

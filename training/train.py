@@ -72,12 +72,12 @@ def train(
         report.note(sentence)
     workspace.prepare(dataset.folder, dataset.root)
     run = session.open_run(dataset, base, data, plan, resume=resume, fresh=fresh)
-    with run.locked(), session.recorded(run), session.interruptible() as stop:
+    with run.locked(), session.recorded(run):
         trainer = Trainer(run, base, data, plan.config, accelerator, clock)
         trainer.prepare(dataset.folder / "cache", report)
         if trainer.resume():
             report.note(f"{run.id} goes on after step {trainer.step}.")
-        with report.task("training", trainer.steps) as advance:
+        with session.interruptible() as stop, report.task("training", trainer.steps) as advance:
             advance(trainer.step)
             while not trainer.done:
                 trainer.learn()

@@ -19,6 +19,7 @@ from training import grids, lora
 from training.base import Base
 from training.commands import generate as command
 from training.drawing import Place, draw, plan
+from training.errors import BaseModelError
 from training.generate import GenerationPlan, Sample, generate, initial_noise
 from training.lora import LoraSettings
 
@@ -77,6 +78,15 @@ def test_a_stacked_lora_has_its_own_weight_and_others_are_off(sd1: Base) -> None
     assert bystander.scale == 1.0
     with pytest.raises(InputError, match="stack"):
         next(generate(sd1, [tested], wanted.model_copy(update={"stack": {"nobody": 0.3}})))
+
+
+def test_broken_weights_are_told_instead_of_drawn(sd1: Base) -> None:
+    adapter = lora.attach(sd1, LoraSettings(rank=2))
+    with torch.no_grad():
+        adapter.parameters()[1].fill_(float("inf"))
+    with pytest.raises(BaseModelError, match="not numbers"):
+        list(generate(sd1, [adapter], plan(prompts=["girl"], steps=1)))
+    assert len(list(generate(sd1, [adapter], plan(prompts=["girl"], steps=1, weights=[0])))) == 1
 
 
 def test_guidance_and_the_negative_prompt_matter_and_1_means_none(sd1: Base) -> None:
