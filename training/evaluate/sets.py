@@ -5,8 +5,9 @@ Not for where they come from (`from_run.py`, `from_pictures.py`) or for measurin
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from training.base import Base
 
 AT_ONCE = 8  # pictures per pass through the VAE
-KINDS = ("subject", "novel", "unrelated")
-
 Kind = Literal["subject", "novel", "unrelated"]
 
 
@@ -51,7 +50,9 @@ class Material:
     def __post_init__(self) -> None:
         parts = (self.latents, self.captions, self.groups, self.contents, self.views, self.names, self.masks)
         if any(len(part) != len(self.pictures) for part in parts):
-            raise ValueError(f"{len(self.pictures)} pictures, and {[len(part) for part in parts]} of what goes with them")
+            raise ValueError(
+                f"{len(self.pictures)} pictures, and {[len(part) for part in parts]} of what goes with them"
+            )
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -68,9 +69,7 @@ class Material:
         names: Sequence[str] = (),
     ) -> Material:
         """Pictures that are not of a run: RGB, sides multiples of what the base's VAE takes; encoded here."""
-        from diversity.hashing import content_hash
-
-        contents = tuple(content_hash(np.asarray(picture)) for picture in pictures)
+        contents = tuple(content_of(picture) for picture in pictures)
         return cls(
             pictures=tuple(pictures),
             latents=encode(base, pictures),
@@ -84,20 +83,11 @@ class Material:
 
     def take(self, rows: Sequence[int]) -> Material:
         """Some of them, in the order of `rows`."""
-
-        def some[T](part: Sequence[T]) -> tuple[T, ...]:
-            return tuple(part[row] for row in rows)
-
         return Material(
-            some(self.pictures),
-            some(self.latents),
-            some(self.captions),
-            some(self.groups),
-            some(self.contents),
-            some(self.views),
-            some(self.names),
-            some(self.masks),
-            some(self.time_ids) if self.time_ids else (),
+            **{
+                part.name: tuple(values[row] for row in rows) if (values := getattr(self, part.name)) else ()
+                for part in fields(self)
+            }
         )
 
     def spread(self, most: int) -> Material:
@@ -163,6 +153,12 @@ class EvaluationSets:
     def reference(self) -> Material | None:
         """The held-out pictures that likeness is measured to."""
         return next(iter(self.held_out.values()), None)
+
+
+def content_of(picture: Image.Image) -> str:
+    """Name of a picture by its pixels: 32 hex digits."""
+    pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
+    return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
 
 
 def encode(base: Base, pictures: Sequence[Image.Image]) -> tuple[torch.Tensor, ...]:
