@@ -23,6 +23,7 @@ QUANTILES = 128
 DIRECTIONS = 64  # of colour; with 512 the distances of sample pictures differ by less than 1 %
 HUES = 16  # directions of chroma, on the half circle
 LEAST_PIXELS = 64  # below this a picture has no palette
+TURNS = (60.0, 120.0, 180.0, 240.0, 300.0)  # degrees that hues are turned by for a control palette
 PIXELS = 4096  # of one picture that are looked at, spread evenly over it; all of them: within 1 % of a usual distance
 POOLED = 20_000  # the same for a set
 WHITE_L, WHITE_CHROMA = 96.0, 3.0  # CIELAB: what counts as the white of a cut-out
@@ -107,6 +108,18 @@ def turned(colours: Floats, degrees: float) -> Floats:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved: Floats = np.concatenate([colours[:, :1], colours[:, 1:] @ turn.T], axis=1)
     return moved
+
+
+def control(pictures: Sequence[Floats]) -> Palette | None:
+    """The pooled palette of pictures [m_i, 3] with its hues turned to where it is least like itself.
+
+    No fixed turn will do: red hair and a teal coat, turned by 180 degrees, are themselves.
+    """
+    own = pooled(pictures)
+    if own is None:
+        return None
+    others = [pooled([turned(picture, turn) for picture in pictures]) for turn in TURNS]
+    return max((other for other in others if other), key=lambda other: distance(other, own))
 
 
 def distance(first: Palette, second: Palette, part: str = "colour") -> float:

@@ -7,33 +7,35 @@ a random state changes, and the same call gives the same rows again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
-from PIL import Image
 
 from diversity.progress import Progress, Silent
-from training.evaluate.loss_gap import LossGap
+from training.evaluate import grid, measures, overlaid, weights
+from training.evaluate.adherence import Control, Leak
+from training.evaluate.binding import Binding
+from training.evaluate.bound import Bound, bound
+from training.evaluate.drawing import Gallery, draw, wanted
+from training.evaluate.loss_gap import Losses, LossGap, gap
+from training.evaluate.measures import Remembered
+from training.evaluate.overlaid import Copies
+from training.evaluate.rows import Rows
+from training.evaluate.seen import Seen
+from training.evaluate.sets import EvaluationSets, Material
 from training.evaluate.settings import EvaluateSettings
-from training.evaluate.sets import EvaluationSets, Prompt
+from training.evaluate.sweep import Sweep
+from training.evaluate.variety import Variety
+from training.evaluate.weights import Colours
 
 if TYPE_CHECKING:
     from training.base import Base
     from training.evaluate.features import Features
     from training.judges import Judges
     from training.lora import Adapter
-
-ROWS = {
-    "measure": pl.String,  # "loss.gap", "memory.copied", ...: docs/evaluate.md names them all
-    "value": pl.Float64,
-    "low": pl.Float64,  # null: no interval
-    "high": pl.Float64,
-    "n": pl.Int64,  # independent units
-    "unit": pl.String,
-    "settings": pl.String,  # JSON: set, weight, keyword_weight, view, part, encoder, by, ...; "{}" for none
-}
 
 
 @dataclass(frozen=True)
@@ -56,26 +58,34 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class DrawnPicture:
-    """One picture and what made it.
+class Findings:
+    """The results behind the rows, for sentences and pages; None where one could not be measured.
 
     Attributes:
-        picture: RGB.
-        prompt: Of the sets.
-        text: As drawn: `prompt.text`, `prompt.bare`, or with a keyword weight.
-        bare: Whether it was drawn without the trigger word.
-        seed: Of its noise.
-        weight: Of the LoRA; 0 is the base.
-        keyword_weight: Of the trigger word.
+        gaps: Held-out set → its loss gap.
+        memory: Memorisation, with the pairs to show.
+        copies: Pictures that can be laid over training pictures.
+        control: "judges", "text" → how far novel prompts are answered.
+        looks: The subject's own looks, as judged.
+        leak: The subject without its trigger word.
+        variety: Of the seeds of a prompt.
+        colours: Migration over weights.
+        sweep: Usable weights.
+        bindings: Tags and looks of the training set.
+        bound: What bound tags drag along.
     """
 
-    picture: Image.Image = field(repr=False)
-    prompt: Prompt
-    text: str
-    bare: bool
-    seed: int
-    weight: float
-    keyword_weight: float
+    gaps: Mapping[str, LossGap]
+    memory: Remembered | None
+    copies: Copies | None
+    control: Mapping[str, Control]
+    looks: Control | None
+    leak: Leak | None
+    variety: Variety | None
+    colours: Colours | None
+    sweep: Sweep | None
+    bindings: tuple[Binding, ...]
+    bound: tuple[Bound, ...]
 
 
 @dataclass(frozen=True)
@@ -83,19 +93,21 @@ class Evaluation:
     """What was found.
 
     Attributes:
-        rows: Tidy, with the columns `ROWS`.
-        gaps: Held-out set → its loss gap.
-        drawn: Every picture, the base's too.
-        pairs: For each drawn subject or novel picture at the main weight its nearest training picture: `drawn` (row of
-            it), `train` (row of the training set), `similarity`, `ratio`.
+        rows: Tidy, with the columns `rows.ROWS`.
+        findings: The results behind them.
+        gallery: Every drawn picture, the base's too.
         notes: What could not be measured, and why; one sentence each.
     """
 
     rows: pl.DataFrame
-    gaps: Mapping[str, LossGap]
-    drawn: tuple[DrawnPicture, ...] = field(repr=False)
-    pairs: pl.DataFrame
+    findings: Findings = field(repr=False)
+    gallery: Gallery = field(repr=False)
     notes: tuple[str, ...]
+
+    @property
+    def gaps(self) -> Mapping[str, LossGap]:
+        """Held-out set → its loss gap."""
+        return self.findings.gaps
 
 
 def evaluate_lora(
@@ -117,7 +129,23 @@ def evaluate_lora(
     Raises:
         BaseModelError: the base cannot draw.
     """
-    raise NotImplementedError
+    settings, tools, rows = settings or EvaluateSettings(), tools or Tools(), Rows()
+    if not sets.held_out:
+        rows.note(
+            "No held-out pictures are known, so the loss gap, the leak and the fidelity of views are left out: "
+            "measured on training pictures they would reward copying."
+        )
+    gallery = draw(base, adapter, wanted(sets, settings), sets, settings, (tools.cache, tools.progress))
+    gaps = _gaps(base, adapter, _with_prior(base, sets, gallery), settings, tools)
+    for name, found in gaps.items():
+        _gap_rows(name, found, rows)
+    seen = Seen(gallery, sets, tools.features, tools.judges, tools.cache)
+    if tools.features is None:
+        rows.note("There is no encoder, so memorisation, variety, leak and fidelity are left out.")
+    if tools.judges is None:
+        rows.note("There are no judges, which know the toon world only, so what pictures show is told by likeness.")
+    findings = _find(base, adapter, seen, gaps, (settings, tools, rows))
+    return Evaluation(rows.frame(), findings, gallery, tuple(rows.notes))
 
 
 def loss_gaps(
@@ -131,4 +159,93 @@ def loss_gaps(
 
     The base's losses come from the cache where they are there. `loss_gap.advise` takes several of these, by step.
     """
-    raise NotImplementedError
+    return _gaps(base, adapter, sets, settings or EvaluateSettings(), tools or Tools())
+
+
+def _find(
+    base: Base,
+    adapter: Adapter,
+    seen: Seen,
+    gaps: Mapping[str, LossGap],
+    how: tuple[EvaluateSettings, Tools, Rows],
+) -> Findings:
+    settings, tools, rows = how
+    weight = settings.weight
+    measures.richnesses(seen, rows)
+    detector = seen if tools.copies is None else Seen(seen.gallery, seen.sets, tools.copies, None, tools.cache)
+    memory = measures.memory(detector, weight, rows)
+    copies = overlaid.copies(seen, settings.swept, rows)
+    control = measures.controls(seen, weight, rows)
+    colours = weights.colours(seen, settings, rows)
+    fidelity = weights.fidelities(seen, settings, rows)
+    by = "judges" if "judges" in control else "text"
+    followed = {w: found[by] for w in settings.swept if by in (found := measures.controls(seen, w, Rows()))}
+    bindings, dragged = bound(base, adapter, seen, (settings, tools.cache), rows)
+    return Findings(
+        gaps=gaps,
+        memory=memory,
+        copies=copies,
+        control=control,
+        looks=measures.looks(seen, weight, rows),
+        leak=measures.leak(seen, weight, rows),
+        variety=measures.varieties(seen, weight, rows),
+        colours=colours,
+        sweep=weights.band(fidelity, (colours, copies, followed), rows),
+        bindings=bindings,
+        bound=dragged,
+    )
+
+
+def _with_prior(base: Base, sets: EvaluationSets, gallery: Gallery) -> EvaluationSets:
+    """Where no unrelated pictures are given: the base's own ones of the unrelated prompts."""
+    rows = [row for place in gallery.places("unrelated", 0.0) for row in gallery.rows(place)]
+    if sets.prior is not None or not rows:
+        return sets
+    some = [gallery.pictures[row] for row in rows]
+    prior = Material.of(
+        base, [one.picture for one in some], [one.text for one in some], [f"prior: {one.text}" for one in some]
+    )
+    return replace(sets, prior=prior)
+
+
+def _gaps(
+    base: Base, adapter: Adapter, sets: EvaluationSets, settings: EvaluateSettings, tools: Tools
+) -> dict[str, LossGap]:
+    """Held-out set → gap; "" → the prior alone, where nothing is known to be held out."""
+    parts = {"held_out": sets.held_out, "train": {"": sets.train} if sets.held_out else {}}
+    parts["prior"] = {} if sets.prior is None else {"": sets.prior}
+    chosen = {role: {name: m.spread(settings.pictures) for name, m in some.items()} for role, some in parts.items()}
+    everything = [(role, name, m) for role, some in chosen.items() for name, m in some.items()]
+    if not everything:
+        return {}
+    where = grid.grid(base, settings, [material for _, _, material in everything])
+    measured = {}
+    with tools.progress.task("losses", len(everything)) as advance:
+        for role, name, material in everything:
+            reference = grid.base_losses(base, material, where, tools.cache)
+            own = grid.losses(base, adapter, material, where, settings.weight)
+            measured[role, name] = (material, own, reference)
+            advance(1)
+    found = {}
+    for held_out in sets.held_out or ("",):
+        sides = [key for key in measured if key[0] != "held_out" or key[1] == held_out]
+        found[held_out] = gap(
+            Losses(
+                lora=np.concatenate([measured[key][1] for key in sides]),
+                base=np.concatenate([measured[key][2] for key in sides]),
+                timesteps=where.levels,
+                groups=np.array([group for key in sides for group in measured[key][0].groups]),
+                roles=np.array([key[0] for key in sides for _ in measured[key][0].groups]),
+            )
+        )
+    return found
+
+
+def _gap_rows(name: str, found: LossGap, rows: Rows) -> None:
+    if name:
+        for measure, value in (("train", found.train), ("held_out", found.held_out), ("gap", found.gap)):
+            rows.add(f"loss.{measure}", value, set=name)
+        for band, value in found.bands.items():
+            rows.add(f"loss.gap.{band}", value, set=name)
+    if found.prior is not None:
+        rows.add("loss.prior", found.prior, set=name)

@@ -111,6 +111,26 @@ def curve(sweep: Mapping[float, Sequence[Palette]], prompts: NDArray[np.generic]
     return Curve(weights, towards, _share(slopes, way))
 
 
+def relief(
+    weaker: tuple[Sequence[Palette], Sequence[Palette]],
+    softer: tuple[Sequence[Palette], Sequence[Palette]],
+    prompts: NDArray[np.generic],
+    training: Palette,
+) -> Estimate:
+    """What lowering the keyword's weight helps beyond lowering the LoRA's as far (claim C6), share of the way.
+
+    Args:
+        weaker: [n] palettes with the LoRA at a lower weight, and the base's, at equal prompt and seed.
+        softer: The same with the LoRA at full weight and the keyword at the lower one, the base's at that one too.
+        prompts: [n] prompt of each; the unit.
+        training: Pooled palette of the training set.
+
+    Returns:
+        Migration left with the weaker LoRA less that with the softer keyword: above 0, the keyword helps more.
+    """
+    return _apart(*(_moved(lora, base, prompts, training, "colour") for lora, base in (weaker, softer)))
+
+
 def _share(moved: Floats, way: Floats) -> Estimate:
     """Sum of the moves over the sum of the ways; unknown where the base is already there."""
     if len(way) and way.mean() < LEAST_WAY:
@@ -133,11 +153,16 @@ def _specific(
     prompts: NDArray[np.generic],
     targets: tuple[Palette, Palette | None],
 ) -> Estimate:
-    """Difference of the two shares, with a delete-one-prompt jackknife of the difference itself."""
+    """Share of the way to the training palette less that to the control."""
     training, control = targets
     if control is None:
         return estimate.unknown("prompts", "no control palette")
-    (moved, way), (moved_c, way_c) = (_moved(lora, base, prompts, t, "colour") for t in (training, control))
+    return _apart(*(_moved(lora, base, prompts, target, "colour") for target in (training, control)))
+
+
+def _apart(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> Estimate:
+    """Difference of two shares of the same prompts, each (moves, ways), with a delete-one-prompt jackknife."""
+    (moved, way), (moved_c, way_c) = first, second
     n = len(way)
     if n == 0 or min(way.mean(), way_c.mean()) < LEAST_WAY:
         return estimate.unknown("prompts", "the base has these colours already", n)

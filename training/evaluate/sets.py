@@ -23,11 +23,11 @@ Kind = Literal["subject", "novel", "unrelated"]
 
 @dataclass(frozen=True)
 class Material:
-    """Pictures ready for the loss grid and for the encoders; all sequences have one length.
+    """Pictures ready for the loss grid and for the encoders; all sequences that are not empty have one length.
 
     Attributes:
         pictures: RGB, as the model sees them.
-        latents: [c, h, w] of each, scaled, on the CPU.
+        latents: [c, h, w] of each, scaled, on the CPU; empty where no losses will be measured.
         captions: What the text encoder reads beside each, trigger included.
         groups: Label of near-copies: the unit of all intervals. Labels are unique over all sets of an evaluation.
         contents: Name of each picture's noise: a hash of its pixels, so that equal pictures get equal noise anywhere.
@@ -48,7 +48,8 @@ class Material:
     time_ids: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        parts = (self.latents, self.captions, self.groups, self.contents, self.views, self.names, self.masks)
+        parts: list[Sequence[object]] = [self.captions, self.groups, self.contents, self.views, self.names]
+        parts += [self.latents, self.masks] if self.latents else []
         if any(len(part) != len(self.pictures) for part in parts):
             raise ValueError(
                 f"{len(self.pictures)} pictures, and {[len(part) for part in parts]} of what goes with them"
@@ -101,9 +102,9 @@ class Material:
         return self.take(sorted(row for _, _, row in sorted(ranked)[:most]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
-    """One prompt to draw.
+    """One prompt to draw; equal only to itself.
 
     Attributes:
         text: With the trigger word in it, where it asks for the subject.

@@ -22,12 +22,14 @@ class EvaluateSettings(Section):
     weights: tuple[float, ...] = Field(
         (0.4, 0.5, 0.6, 0.7, 0.8), description="further LoRA weights, for the sweep over subject and unrelated prompts"
     )
-    keyword_weights: tuple[float, ...] = Field((0.5, 0.75), description="weights of the trigger word in the prompt")
+    keyword_weights: tuple[float, ...] = Field((0.5, 0.7), description="weights of the trigger word in the prompt")
     seeds: int = Field(4, ge=1, description="pictures per subject prompt and weight")
     novel_seeds: int = Field(2, ge=1, description="pictures per novel prompt")
     unrelated_seeds: int = Field(2, ge=1, description="pictures per unrelated prompt and weight")
     untriggered_seeds: int = Field(2, ge=1, description="pictures per subject prompt without its trigger")
     sweep_seeds: int = Field(2, ge=1, description="pictures per subject prompt at the further weights")
+    sweep_novel_seeds: int = Field(1, ge=0, description="pictures per novel prompt at the further weights; 0: none")
+    binding_tags: int = Field(1, ge=0, description="bound tags that are tried out; 0: none")
     first_seed: int = Field(90_000, ge=0, description="seeds count up from here, away from those of sample grids")
     steps: int = Field(16, ge=1, description="denoising steps")
     guidance: float = Field(5.0, ge=0, description="classifier-free guidance")
@@ -56,6 +58,8 @@ class EvaluateSettings(Section):
             unrelated_seeds=2,
             untriggered_seeds=1,
             sweep_seeds=2,
+            sweep_novel_seeds=0,
+            binding_tags=0,
             steps=12,
             guidance=3.5,
         )
