@@ -6,7 +6,7 @@ a random state changes, and the same call gives the same rows again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,12 +96,14 @@ class Evaluation:
         rows: Tidy, with the columns `rows.ROWS`.
         findings: The results behind them.
         gallery: Every drawn picture, the base's too.
+        judged: Attribute → label that the judges see in each of them; None without judges.
         notes: What could not be measured, and why; one sentence each.
     """
 
     rows: pl.DataFrame
     findings: Findings = field(repr=False)
     gallery: Gallery = field(repr=False)
+    judged: Sequence[Mapping[str, str]] | None = field(repr=False)
     notes: tuple[str, ...]
 
     @property
@@ -145,7 +147,7 @@ def evaluate_lora(
     if tools.judges is None:
         rows.note("There are no judges, which know the toon world only, so what pictures show is told by likeness.")
     findings = _find(base, adapter, seen, gaps, (settings, tools, rows))
-    return Evaluation(rows.frame(), findings, gallery, tuple(rows.notes))
+    return Evaluation(rows.frame(), findings, gallery, seen.judged, tuple(rows.notes))
 
 
 def loss_gaps(

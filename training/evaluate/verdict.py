@@ -1,0 +1,267 @@
+"""What an evaluation means in plain words: one sentence, the evidence, and what to change in the pictures.
+
+Not for measuring. The limits are usual values; the richness ladder is to replace them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from training.evaluate.binding import Binding
+from training.evaluate.estimate import Estimate
+from training.evaluate.lora import Evaluation, Findings
+from training.evaluate.loss_gap import LEAST_GROUPS, Advice, LossGap
+from training.evaluate.sets import EvaluationSets
+from training.evaluate.sweep import Limits
+
+VARIETY_LOST = 0.7  # ratio of Vendi scores to the base's, below which prompts are answered alike
+LEAKS = 0.3  # share of the LoRA's effect that comes without its trigger
+ALWAYS = 0.9  # of "nine times in ten": how a share is said
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One sentence and what it means.
+
+    Attributes:
+        topic: "copies", "losses", "colours", "variety", "control", "leak", "weights", "checkpoints", "binding".
+        text: The sentence.
+        state: "bad", "good" or "open" (not sure either way).
+    """
+
+    topic: str
+    text: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to think of a LoRA.
+
+    Attributes:
+        state: "copies", "overfit", "drifts", "unlearnt", "sound" or "open".
+        headline: One sentence.
+        use: Weight and checkpoint to use, one sentence; "" where it is not known.
+        evidence: The sentences behind it.
+        data: What to change in the pictures, before any setting is touched.
+    """
+
+    state: str
+    headline: str
+    use: str
+    evidence: tuple[Evidence, ...]
+    data: tuple[str, ...]
+
+
+def judge(evaluation: Evaluation, sets: EvaluationSets, advice: Advice | None = None) -> Verdict:
+    """Say it in words.
+
+    Args:
+        evaluation: The numbers.
+        sets: What they were measured on.
+        advice: On checkpoints, where there are several.
+    """
+    findings = evaluation.findings
+    evidence = tuple(_evidence(findings, advice))
+    bad = {one.topic for one in evidence if one.state == "bad"}
+    gap = _first(findings.gaps)
+    if "copies" in bad:
+        state, headline = "copies", f"It copies: {_of(evidence, 'copies')}"
+    elif gap is not None and gap.verdict == "overfit":
+        state, headline = "overfit", f"Overfitted: {gap.sentence()}."
+    elif bad & {"colours", "variety", "control", "leak"}:
+        topic = next(name for name in ("colours", "control", "leak", "variety") if name in bad)
+        state, headline = "drifts", f"It does more than it should: {_of(evidence, topic)}"
+    elif gap is not None and gap.train.above(-0.02) and gap.train.known:
+        state, headline = "unlearnt", f"It has hardly learnt anything: {gap.sentence()}."
+    elif gap is None or gap.verdict == "too few groups":
+        state, headline = "open", "No sign of overfitting in what could be measured; the notes say what could not."
+    elif gap.verdict == "gap":
+        state, headline = "sound", f"Sound, though closer to its own pictures: {gap.sentence()}."
+    else:
+        state, headline = "sound", f"Sound: {gap.sentence()}."
+    return Verdict(state, headline, _use(findings, advice), evidence, tuple(_data(evaluation, sets, evidence)))
+
+
+def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:
+    yield from _losses(findings.gaps)
+    yield from _copies(findings)
+    yield from _drift(findings)
+    yield from _weights(findings)
+    for one in findings.bound:
+        if one.dragged.above(0):
+            yield Evidence("binding", f"Adding “{one.tag}” to a prompt drags {_view(one.look)} along.", "bad")
+    if advice is not None and advice.step is not None:
+        words = f"Held-out pictures are drawn best at step {advice.step:,}"
+        if advice.overfits_from is not None:
+            yield Evidence("checkpoints", f"{words}; from step {advice.overfits_from:,} on they get worse.", "bad")
+        else:
+            yield Evidence("checkpoints", f"{words}.", "good")
+
+
+def _losses(gaps: Mapping[str, LossGap]) -> Iterator[Evidence]:
+    states = {"overfit": "bad", "gap": "open", "no gap": "good", "too few groups": "open"}
+    for name, gap in gaps.items():
+        if name:
+            held = "" if len(gaps) == 1 else f" ({name} set)"
+            few = f" Fewer than {LEAST_GROUPS} held-out moments: no verdict." if gap.verdict == "too few groups" else ""
+            sentence = gap.sentence()
+            text = f"{sentence[0].upper()}{sentence[1:]}{held}, {_n(gap.gap)}.{few}"
+            yield Evidence("losses", text, states[gap.verdict])
+    prior = next((gap.prior for gap in gaps.values() if gap.prior is not None), None)
+    if prior is not None and prior.above(0):
+        worse = _percent(math.exp(prior.value) - 1)
+        yield Evidence("losses", f"Unrelated pictures are drawn {worse} worse than by the base.", "open")
+
+
+def _copies(findings: Findings) -> Iterator[Evidence]:
+    copies, memory = findings.copies, findings.memory
+    if copies is not None and copies.shares:
+        weight = max(copies.shares)
+        total = memory.drawn if memory is not None else tuple(copies.matches)
+        copied = sum(copies.is_copy(row) for row in total)
+        if copied:
+            text = f"{copied} of {len(total)} pictures at weight {weight:g} are copies of training pictures."
+            yield Evidence("copies", text, "bad" if copied > Limits().copies * len(total) else "open")
+        else:
+            yield Evidence("copies", f"None of {len(total)} pictures is a copy of a training picture.", "good")
+    if memory is not None and memory.found.nearer.known:
+        nearer = memory.found.nearer
+        if nearer.above(0.5):
+            text = (
+                f"Pictures lie nearer to the training set than its own pictures lie to one another ({_span(nearer)})."
+            )
+            yield Evidence("copies", text, "open")
+
+
+def _drift(findings: Findings) -> Iterator[Evidence]:
+    if findings.colours is not None and findings.colours.unrelated:
+        weight = max(findings.colours.unrelated)
+        found = findings.colours.unrelated[weight]
+        towards = found.towards["colour"]
+        words = f"Unrelated prompts come {_percent(towards.value)} of the way to the set's colours ({_span(towards)})"
+        if towards.known and found.specific.above(0) and towards.value > Limits().colour:
+            yield Evidence("colours", f"{words}.", "bad")
+        elif towards.known:
+            yield Evidence("colours", f"{words}.", "good" if towards.high <= Limits().colour else "open")
+    variety = findings.variety
+    if variety is not None and variety.ratio.known:
+        words = (
+            f"Seeds of one prompt keep {_percent(variety.ratio.value)} of the base's variety ({_span(variety.ratio)})."
+        )
+        lost = variety.ratio.below(1) and variety.ratio.value < VARIETY_LOST
+        yield Evidence("variety", words, "bad" if lost else "good" if variety.ratio.value >= VARIETY_LOST else "open")
+    for by, control in findings.control.items():
+        if by == "judges" or "judges" not in findings.control:
+            change = control.difference
+            if by == "judges":
+                shown, base = _percent(control.lora.value), _percent(control.base.value)
+                text = f"{shown} of what novel prompts ask for is shown; the base shows {base}."
+            else:
+                moved = f"{change.value:+.3f} ({change.low:.3f} to {change.high:.3f})"
+                text = f"Likeness to the words of novel prompts changed by {moved}."
+            lost = change.below(0) and change.value < -Limits().control
+            yield Evidence("control", text, "bad" if lost else "good" if not change.below(0) else "open")
+    if findings.leak is not None and findings.leak.share.known:
+        share = findings.leak.share
+        text = f"{_percent(share.value)} of the effect is there without the trigger word ({_span(share)})."
+        yield Evidence("leak", text, "bad" if share.above(0) and share.value > LEAKS else "good")
+
+
+def _weights(findings: Findings) -> Iterator[Evidence]:
+    sweep = findings.sweep
+    if sweep is not None:
+        sentence = _views_in(sweep.sentence(), [*sweep.views])
+        yield Evidence("weights", f"{sentence[0].upper()}{sentence[1:]}.", "bad" if sweep.band is None else "good")
+        if sweep.band is not None:
+            low, high = sweep.band
+            holds = low <= 0.7 and high >= 0.5
+            text = "A weight between 0.5 and 0.7 works." if holds else "No weight between 0.5 and 0.7 works."
+            yield Evidence("weights", text, "good" if holds else "bad")
+    colours = findings.colours
+    if colours is not None:
+        for weight, relief in colours.relief.items():
+            if relief.above(0):
+                text = f"The trigger word at {weight:g} frees the colours more than the LoRA at {weight:g}."
+                yield Evidence("colours", text, "open")
+
+
+def _use(findings: Findings, advice: Advice | None) -> str:
+    step = "" if advice is None or advice.step is None else f"step {advice.step:,}"
+    band = findings.sweep.band if findings.sweep is not None else None
+    weight = "" if band is None else f"weight {band[0]:g}" if band[0] == band[1] else f"weight {band[0]:g}–{band[1]:g}"
+    parts = [part for part in (step, weight) if part]
+    return f"Use {' at '.join(parts)}." if parts else ""
+
+
+def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evidence]) -> Iterator[str]:
+    """What to change in the pictures: every fault has a cause there that is looked for first."""
+    findings, bad = evaluation.findings, {one.topic for one in evidence if one.state == "bad"}
+    gap = _first(findings.gaps)
+    overfit = gap is not None and gap.verdict == "overfit"
+    acts = _number(evaluation, "richness.vendi_1")
+    if overfit or bad & {"copies", "variety"}:
+        like = f" {len(sets.train)} pictures act like about {acts:.0f} different ones." if acts is not None else ""
+        yield f"Add pictures unlike those there: other outfits, poses, places, sides.{like}"
+    for name in _copied_sources(evaluation, sets):
+        yield f"“{name}” is copied: add neighbours of it (the same view, another moment), or show it less often."
+    if findings.sweep is not None:
+        for view in findings.sweep.failing:
+            yield f"{_view(view).capitalize()}: no weight draws it as in real pictures. Add pictures of this view."
+    if "colours" in bad:
+        yield "Vary backgrounds and light, or cut the subject out: the set's colours are learnt as part of the subject."
+    if "leak" in bad:
+        yield "Add related pictures without the trigger word, so that only the word stands for the subject."
+    for one in findings.bindings:
+        if one.state == "bound":
+            yield _bound(one)
+
+
+def _bound(one: Binding) -> str:
+    often = f"{_percent(one.share)} of the time" if one.share < ALWAYS else "nearly always"
+    return f"“{one.tag}” is {often} {_view(one.look)}: add three others, or delete the tag."
+
+
+def _copied_sources(evaluation: Evaluation, sets: EvaluationSets) -> list[str]:
+    copies = evaluation.findings.copies
+    if copies is None:
+        return []
+    rows = [match.row for row, match in sorted(copies.matches.items()) if copies.is_copy(row)]
+    return [sets.train.names[row] for row in dict.fromkeys(rows)][:3]
+
+
+def _number(evaluation: Evaluation, measure: str) -> float | None:
+    values = evaluation.rows.filter(evaluation.rows["measure"] == measure)["value"].to_list()
+    return float(values[0]) if values else None
+
+
+def _first(gaps: Mapping[str, LossGap]) -> LossGap | None:
+    return next((gap for name, gap in gaps.items() if name), None)
+
+
+def _of(evidence: Sequence[Evidence], topic: str) -> str:
+    text = next(one.text for one in evidence if one.topic == topic and one.state == "bad")
+    return text[0].lower() + text[1:]
+
+
+def _view(label: str) -> str:
+    return label.replace("_", "-").replace("/", " from the ").replace("from the unsure", "").strip()
+
+
+def _views_in(text: str, views: Sequence[str]) -> str:
+    for view in views:
+        text = text.replace(view, _view(view))
+    return text
+
+
+def _n(found: Estimate) -> str:
+    return f"{found.n} {found.unit}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
+
+
+def _span(found: Estimate) -> str:
+    return f"{_percent(found.low)} to {_percent(found.high)}, {_n(found)}"
