@@ -22,15 +22,17 @@ class Fit:
     step: int = 0
     _columns: list[str] = field(default_factory=list)
 
-    def resume(self) -> None:
-        """Take over `checkpoint.pt` where there is one."""
+    def resume(self) -> bool:
+        """Take over `checkpoint.pt` where there is one; whether there was."""
         self.work.mkdir(parents=True, exist_ok=True)
         path = self.work / "checkpoint.pt"
-        if path.exists():
-            state = torch.load(path, weights_only=True)
-            for name, part in self.parts.items():
-                part.load_state_dict(state[name])
-            self.step = int(state["step"])
+        if not path.exists():
+            return False
+        state = torch.load(path, weights_only=True)
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.step = int(state["step"])
+        return True
 
     def save(self) -> None:
         """Write `checkpoint.pt`, whole or not at all."""

@@ -26,6 +26,7 @@ from benchmarks.toonworld import linear_code, prompts, warm_text
 from benchmarks.toonworld.dataset import AXES, axis_values
 from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
 from benchmarks.toonworld.linear_code import CHANNELS
+from benchmarks.toonworld.replicas import Replicas
 from benchmarks.toonworld.train_autoencoder import fit_code
 
 UNET = {
@@ -75,6 +76,7 @@ class Settings:
     text_rate: float = 2e-4
     warmup: int = 150
     decay: float = 0.999
+    cores: int = 2
 
 
 def cache_latents(data: Path, file: Path) -> NDArray[np.float16]:
@@ -168,14 +170,19 @@ class Model(nn.Module):
         return self.unet(latents, timesteps, self.text(tokens)[0]).sample  # type: ignore[no-any-return]
 
 
-def velocity_loss(model: Model, scheduler: DDPMScheduler, latents: Tensor, tokens: Tensor, key: list[int]) -> Tensor:
-    """Mean squared error of the velocity (Salimans & Ho 2022); noise and timesteps are drawn from `key`."""
+def noised(scheduler: DDPMScheduler, latents: Tensor, key: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, timesteps and the velocity to predict (Salimans & Ho 2022); all chance is drawn from `key`."""
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
     noise = torch.randn(latents.shape, generator=generator)
     spread = (torch.arange(len(latents)) + torch.rand(len(latents), generator=generator)) / len(latents)
     timesteps = (spread * scheduler.config.num_train_timesteps).long()
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    return F.mse_loss(model(noisy, timesteps, tokens), scheduler.get_velocity(latents, noise, timesteps))
+    velocity = scheduler.get_velocity(latents, noise, timesteps)
+    return scheduler.add_noise(latents, noise, timesteps), timesteps, velocity
+
+
+def velocity_loss(model: Model, noisy: Tensor, timesteps: Tensor, tokens: Tensor, velocity: Tensor) -> Tensor:
+    """Mean squared error of the velocity."""
+    return F.mse_loss(model(noisy, timesteps, tokens), velocity)
 
 
 def assemble(model: Model, vae_folder: Path, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
@@ -224,8 +231,7 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
     groups += [{"params": model.text.parameters(), "peak": settings.text_rate}]
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
     fit = Fit(work, {"model": model, "average": average, "optimiser": optimiser})
-    fit.resume()
-    if fit.step == 0:
+    if not fit.resume():
         coarse = warm_text.coarse_targets(examples.latents, examples.index)
         explained = warm_text.warm(
             model.text, examples.tokens, coarse, visible_labels(examples.rows), settings.warm_steps
@@ -233,18 +239,18 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
         average.load_state_dict(model.state_dict())
         print(f"captions explain {explained:.3f} of the coarse pictures", flush=True)
         fit.save()
+    replicas = Replicas(model, settings.cores)
     began, recent = time.time(), []
     for step in range(fit.step, settings.steps):
         latents, tokens = examples.batch(step, settings.batch)
         set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
-        loss = velocity_loss(model, scheduler, latents, tokens, [settings.seed, step])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        noisy, timesteps, velocity = noised(scheduler, latents, [settings.seed, step])
+        loss = replicas.backward(velocity_loss, noisy, timesteps, tokens, velocity)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         update_average(average, model, step, settings.decay)
         fit.step = step + 1
-        recent.append(float(loss.detach()))
+        recent.append(loss)
         if fit.step % 50 == 0:
             fit.log({"step": fit.step, "seconds": round(time.time() - began, 1), "loss": float(np.mean(recent[-50:]))})
         if fit.step % 500 == 0 or fit.step == settings.steps:
@@ -262,11 +268,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="latents, checkpoints and log (default: DATA/base_work)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--cores", type=int, default=2, help="cores that share a batch; a divisor of 16")
     args = parser.parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    train(args.data, args.out, args.work or args.data / "base_work", Settings(steps=args.steps, seed=args.seed))
+    settings = Settings(steps=args.steps, seed=args.seed, cores=args.cores)
+    train(args.data, args.out, args.work or args.data / "base_work", settings)
 
 
 if __name__ == "__main__":
