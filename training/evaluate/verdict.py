@@ -5,6 +5,7 @@ Not for measuring. The limits are usual values; the richness ladder is to replac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,0 +1,115 @@
+"""`diversity evaluate`: how far a LoRA overfits, copies, leaks and drifts, and at which weight and step to use it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diversity.commands.common import emit, progress
+from diversity.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from training.evaluate.settings import EvaluateSettings
+
+PAGES = "diversity.pages"  # entry points of the report room
+
+
+def arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """What to evaluate, on what, and how thoroughly."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or id; or leave it out and give --lora")
+    parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA of any trainer, with --base and --pictures")
+    parser.add_argument("--base", help="toon, a hub name, a folder or a .safetensors file (default: the run's own)")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="what a LoRA of another trainer was trained on")
+    parser.add_argument("--workspace", type=Path, help="of PICTURES (default: _diversity/NAME beside it)")
+    parser.add_argument("--quick", action="store_true", help="fewer pictures and weights")
+    parser.add_argument(
+        "--trigger", help="the subject's word (default: the run's, or the tag that most captions share)"
+    )
+    parser.add_argument(
+        "--class-word", default="", help="stands in for the trigger where that is left out, as in 'woman'"
+    )
+    parser.add_argument("--prompts", type=Path, metavar="TOML", help="prompts of your own, see docs/evaluate.md")
+    parser.add_argument("--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript, or DINOv2")
+    parser.add_argument("--no-checkpoints", action="store_true", help="do not compare the checkpoints of a run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: float32)")
+    parser.add_argument("--allow-download", action="store_true", help="let a base model be fetched from the hub")
+    parser.add_argument("--out", type=Path, help="the HTML page (default: report.html beside the tables)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def run(name: str, options: argparse.Namespace) -> int:
+    """Evaluate, write the page, and print the verdict."""
+    import dataclasses
+    from importlib.metadata import entry_points
+
+    if (options.run is None) == (options.lora is None):
+        raise InputError("Name either a RUN or a LoRA file with --lora.")
+    if options.lora is not None and options.pictures is None:
+        raise InputError("What the LoRA was trained on is not known.", "", "Give the folder with --pictures.")
+    chosen = settings(options)  # before the slow imports: a slip is told at once
+    from diversity.dataset import Dataset
+    from training import runs
+    from training.evaluate.run import Options, evaluate_file, evaluate_run
+
+    asked = Options(
+        settings=chosen,
+        checkpoints=not options.no_checkpoints,
+        **{
+            key: getattr(options, key)
+            for key in ("base", "prompts", "trigger", "class_word", "copies", "device", "dtype", "allow_download")
+        },
+    )
+    if options.lora is not None:
+        dataset = Dataset.open(options.pictures, workspace_folder=options.workspace)
+        result = evaluate_file(options.lora, dataset, asked, progress(options))
+    else:
+        inside = (
+            None if options.pictures is None else Dataset.open(options.pictures, workspace_folder=options.workspace)
+        )
+        result = evaluate_run(runs.find(options.run, inside), asked, progress(options))
+    for point in entry_points(group=PAGES, name="run"):
+        page = point.load()(Path(result.folder), options.out)
+        result = dataclasses.replace(result, page=str(page))
+    emit(options, result, result.text())
+    return 0
+
+
+def settings(options: argparse.Namespace) -> EvaluateSettings:
+    """The preset, with --set on top.
+
+    Raises:
+        ConfigError: a setting is not understood.
+    """
+    from pydantic import ValidationError
+
+    from training.evaluate.settings import EvaluateSettings
+
+    preset = EvaluateSettings.ladder() if options.quick else EvaluateSettings.full()
+    values = preset.model_dump()
+    for text in options.set:
+        key, found, value = text.partition("=")
+        if not found or not key:
+            raise ConfigError(f"'--set {text}' cannot be read.", "", "Write --set KEY=VALUE.")
+        values[key] = _value(value)
+    try:
+        return EvaluateSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"The setting '{where}' cannot be used.", f"{first['msg']}.", "docs/evaluate.md lists all settings."
+        ) from None
+
+
+def _value(text: str) -> object:
+    """What TOML would make of `text`; else the text itself."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
