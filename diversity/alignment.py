@@ -34,6 +34,8 @@ MIN_OVERLAP = 0.85  # share of the crop that lies within the other picture; less
 ZOOM = 0.5  # small subjects are looked at this much closer
 HOPELESS = 0.3  # scores without following movements, below which following them is a waste
 PREPARED = 1024  # pictures held ready at once, 0.3 MB each
+WHOLE = np.array([1.0, 1.0, 0.0, 0.0])  # the place of a picture in itself
+SAME_FRAME = 0.04  # share of the side by which a fit may be off where the frame is the same
 GATE = 0.60  # layouts less alike than this are never the same shot
 
 
@@ -89,19 +91,49 @@ def shot(picture: Image.Image, *, mirrored: bool = False) -> Shot:
 
 def agreement(first: Shot, second: Shot) -> Agreement:
     """Compare two pictures; symmetric up to rounding."""
+    found = _found(first, second)
+    if found is None:
+        return DIFFERENT
+    place, channels, swapped = found
+    return _residual(*((second, first) if swapped else (first, second)), place, channels)
+
+
+def laid_over(first: Shot, second: Shot) -> tuple[Float32, Float32, NDArray[np.bool_]] | None:
+    """The two pictures as one lies over the other, and where both are known; None where they are different shots.
+
+    Returns:
+        Of s = 2 * SIDE: float32 [s, s, 3] in CIELAB of the first and of the second, each in its own light; bool [s, s].
+    """
+    found = _found(first, second)
+    if found is None:
+        return None
+    place, _, swapped = found
+    below, above = (second, first) if swapped else (first, second)
+    inside = _inside(place, 2 * SIDE)
+    warped = _warp(above.fine, place, 2 * SIDE)
+    if np.abs(place - WHOLE).max() < SAME_FRAME:  # perhaps the very same frame, and what hides a part misled the fit
+        apart, unmoved = (float(np.median(np.abs(below.fine - other))) for other in (warped, above.fine))
+        if unmoved <= apart:
+            warped, inside = above.fine, np.ones_like(inside)
+    return (warped, below.fine, inside) if swapped else (below.fine, warped, inside)
+
+
+def _found(first: Shot, second: Shot) -> tuple[NDArray[np.float64], int, bool] | None:
+    """Where the one lies in the other, channels to compare, and whether it is the first that is the crop."""
     one, two, channels = first.layouts, second.layouts, 3
     if first.mono != second.mono:  # a black-and-white copy: compare lightness alone
         one, two, channels = _unit(one[:, ::3]), _unit(two[:, ::3]), 1
     within_first, within_second = one @ two[0], two @ one[0]
     if max(within_first.max(), within_second.max()) < GATE:
-        return DIFFERENT
-    if within_first.max() > within_second.max():  # the second is a crop of the first: lay the first over it
+        return None
+    swapped = bool(within_first.max() > within_second.max())
+    if swapped:  # the second is a crop of the first: lay the first over it
         first, second, within_second = second, first, within_first
     place = np.array(_places()[int(within_second.argmax())], np.float64)
     refined = _refine(first.lab[..., :channels], second.lab[..., :channels], place)
     if refined is None or _inside(refined, SIDE).mean() < MIN_OVERLAP:
-        return DIFFERENT
-    return _residual(first, second, refined, channels)
+        return None
+    return refined, channels, swapped
 
 
 class Comparer:
@@ -127,6 +159,11 @@ class Comparer:
             one, two = self._shot(pair[0], False), self._shot(pair[1], mirrored)
             self._known[pair] = agreement(one, two) if one is not None and two is not None else None
         return self._known[pair]
+
+    def laid(self, first: int, second: int) -> tuple[Float32, Float32, NDArray[np.bool_]] | None:
+        """Two rows, the second laid over the first; see `laid_over`. None also where a picture is not at hand."""
+        one, two = self._shot(first, False), self._shot(second, False)
+        return None if one is None or two is None else laid_over(one, two)
 
 
 def _unit(rows: Float32) -> Float32:

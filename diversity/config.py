@@ -6,21 +6,46 @@ Not for derived values: thresholds that are calibrated per set live in the table
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diversity.errors import ConfigError
 
 FILE_NAME = "diversity.toml"
 DEFAULT_SELECTION = "default"
+Preset = Literal["character", "style", "outfit", "concept"]
+
+# What differs from the defaults below, by section and key; docs/presets.md says why. `character` is the defaults.
+PRESETS: dict[Preset, dict[str, dict[str, object]]] = {
+    "character": {},
+    "style": {
+        "targets": {"axes": ()},
+        "duplicates": {"variants": "drop"},
+        "select": {"alpha": 0.25},
+    },
+    "outfit": {
+        "targets": {"emphasis": {"headshot": 0.3, "full_body": 1.4, "detail": 2.5}},
+    },
+    "concept": {
+        "targets": {"axes": ("side",)},
+        "select": {"alpha": 0.25},
+    },
+}
 
 
 class Section(BaseModel):
     """A frozen group of settings; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SetConfig(Section):
+    """What kind of set it is."""
+
+    preset: Preset = Field("character", description="character, style, outfit or concept: other defaults, see presets")
 
 
 class ScanConfig(Section):
@@ -59,6 +84,9 @@ class DuplicatesConfig(Section):
     threshold: float | None = Field(None, ge=-1, le=1, description="cosine; None: calibrated")
     hash_bits: int | None = Field(None, ge=0, le=64, description="Hamming distance; None: default")
     flips: bool = Field(False, description="count mirrored pictures as copies")
+    variants: Literal["keep", "drop"] = Field(
+        "keep", description="keep: variants stay and share weight; drop: one picture of each scene stays"
+    )
 
 
 class ViewsConfig(Section):
@@ -68,6 +96,17 @@ class ViewsConfig(Section):
     labels: Path | None = Field(None, description="CSV with file, axis, label for some pictures")
     captions: bool = Field(True, description="booru tags in captions count as labels")
     min_confidence: float = Field(0.6, ge=0, le=1, description="below this a label is 'unsure'")
+
+
+class TargetsConfig(Section):
+    """Which views are wanted, and how much of each."""
+
+    axes: tuple[Literal["framing", "side"], ...] = Field(
+        ("framing", "side"), description="axes whose labels are wanted; one: whatever the other; none: nothing is"
+    )
+    emphasis: dict[str, float] = Field(
+        default_factory=dict, description="label or framing/side: its share of a balanced set, times this"
+    )
 
 
 class RichnessConfig(Section):
@@ -111,20 +150,39 @@ class ExportConfig(Section):
 
 
 class Config(Section):
-    """All settings of one workspace."""
+    """All settings of one workspace; a preset lies under what is given, key by key."""
 
+    set: SetConfig = SetConfig()
     scan: ScanConfig = ScanConfig()
     encoder: EncoderConfig = EncoderConfig()
     index: IndexConfig = IndexConfig()
     duplicates: DuplicatesConfig = DuplicatesConfig()
     views: ViewsConfig = ViewsConfig()
+    targets: TargetsConfig = TargetsConfig()
     richness: RichnessConfig = RichnessConfig()
     select: SelectConfig = SelectConfig()
     export: ExportConfig = ExportConfig()
 
+    @model_validator(mode="before")
     @classmethod
-    def load(cls, file: Path | None, overrides: dict[str, dict[str, object]] | None = None) -> Config:
-        """Read `file` (TOML) if given, then apply `overrides` by section and key.
+    def _with_preset(cls, values: Any) -> Any:  # noqa: ANN401
+        """Put the defaults of the preset under sections that are given as mappings or not at all."""
+        if not isinstance(values, Mapping):
+            return values
+        chosen = values.get("set")
+        name = chosen.get("preset") if isinstance(chosen, Mapping) else getattr(chosen, "preset", None)
+        laid = dict(values)
+        for section, defaults in PRESETS.get(name, {}).items() if isinstance(name, str) else ():  # type: ignore[call-overload]
+            given = laid.setdefault(section, {})
+            if isinstance(given, Mapping):
+                laid[section] = {**defaults, **given}
+        return laid
+
+    @classmethod
+    def load(
+        cls, file: Path | None, overrides: dict[str, dict[str, object]] | None = None, preset: str | None = None
+    ) -> Config:
+        """Read `file` (TOML) if given, then apply `overrides` by section and key; `preset` where neither names one.
 
         Raises:
             ConfigError: the file is not TOML, or a key or value is not understood.
@@ -137,16 +195,12 @@ class Config(Section):
                 raise ConfigError(f"{file} cannot be read.", f"{error.strerror or error}.", "Check --config.") from None
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise ConfigError(f"{file} is not valid TOML.", f"{error}.", "Mend the file or remove it.") from None
-            views = values.get("views")
-            for key in ("taxonomy", "labels"):  # paths in a file are relative to it
-                if isinstance(views, dict) and isinstance(views.get(key), str):
-                    views[key] = file.parent / str(views[key])
-            export = values.get("export")
-            if isinstance(export, dict) and isinstance(export.get("control"), str):
-                export["control"] = file.parent / str(export["control"])
+            _from_its_folder(values, file.parent)
         for section, settings in (overrides or {}).items():
             if isinstance(values.setdefault(section, {}), dict):
                 values[section].update(settings)
+        if preset is not None and isinstance(values.setdefault("set", {}), dict):
+            values["set"].setdefault("preset", preset)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -157,3 +211,11 @@ class Config(Section):
                 f"{first['msg']}.",
                 f"See docs/settings.md for the keys of {FILE_NAME}.",
             ) from None
+
+
+def _from_its_folder(values: dict[str, dict[str, object]], folder: Path) -> None:
+    """Paths in a file are relative to it."""
+    for section, key in (("views", "taxonomy"), ("views", "labels"), ("export", "control")):
+        settings = values.get(section)
+        if isinstance(settings, dict) and isinstance(settings.get(key), str):
+            settings[key] = folder / str(settings[key])

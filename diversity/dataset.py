@@ -58,6 +58,7 @@ class Dataset:
         workspace_folder: str | Path | None = None,
         config: Path | None = None,
         overrides: dict[str, dict[str, object]] | None = None,
+        preset: str | None = None,
     ) -> Self:
         """Open a folder of pictures; its workspace is made when it is first needed.
 
@@ -66,6 +67,7 @@ class Dataset:
             workspace_folder: Where tables go; default `_diversity/<name>/` beside the pictures.
             config: A TOML file; default `diversity.toml` in the pictures' folder, then in the workspace.
             overrides: Settings by section and key that win over the file.
+            preset: character, style, outfit or concept; default: the settings', else the last run's, else character.
 
         Raises:
             InputError: `pictures` is not a folder.
@@ -79,9 +81,11 @@ class Dataset:
             raise InputError(f"{pictures} is a workspace.", "", "Give the folder that holds the pictures.")
         folder = Path(workspace_folder).expanduser().resolve() if workspace_folder else workspace.default_location(root)
         file = config or next((p for p in (root / FILE_NAME, folder / FILE_NAME) if p.is_file()), None)
-        dataset = cls(root, folder, Config.load(file, overrides))
+        if preset is not None:
+            overrides = {**(overrides or {}), "set": {"preset": preset}}
+        settings = Config.load(file, overrides, record.preset(folder))
         workspace.check(folder, root)
-        return dataset
+        return cls(root, folder, settings)
 
     # tables ------------------------------------------------------------------------------------------------------
 

@@ -25,19 +25,13 @@ from diversity.calibration import Calibration, Encode, calibrate
 from diversity.config import DuplicatesConfig, IndexConfig
 from diversity.errors import InputError
 from diversity.index import Index, cosine, hamming_pairs, plan
-from diversity.keepers import Judgement, Links, by_picture, greedy
+from diversity.judge import HASH_BITS_UNCHECKED, Judge, Views
+from diversity.judge import VARIANT as VARIANT
+from diversity.keepers import Kept, Links, greedy
 from diversity.verdicts import Writer, with_counts
 
-Views = Mapping[str, tuple[str | None, str | None]]
-
 HASH_BITS = 8  # default Hamming distance where the pictures are compared afterwards
-HASH_BITS_UNCHECKED = 4  # where they cannot be
-UNCHECKED = 0.97  # cosine from which pictures that cannot be compared count as copies
-VARIANT = 0.75  # agreement score from which two pictures are the same scene
-BRIDGES = 8  # pictures in between that are tried when two frames of a movement differ
-MOMENT = 0.5  # seconds of one video that count as one moment
-SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
-PRIORITY = "kept by hand, quality, resolution, caption, content, key"
+PRIORITY = "kept by hand, not covered, quality, resolution, caption, content, key"
 
 
 @dataclass(frozen=True)
@@ -158,7 +152,9 @@ def find(
     if config.flips:
         links = _with_flips(links, index, comparer, evidence.encode, calibration.threshold)
     ranked = usable.with_columns(_pinned=pl.col("key").is_in(list(pins))).sort(*_PRIORITY, descending=_DESCENDING)
-    decision = _Decision(ranked, links, comparer, calibration.threshold, bits, index.plan.reason, views or {})
+    decision = _Decision(
+        ranked, links, comparer, calibration.threshold, bits, index.plan.reason, views or {}, config.variants == "drop"
+    )
     return DuplicateGroups(decision.frame(calibration), calibration, decision)
 
 
@@ -237,6 +233,7 @@ class _Decision:
         bits: Hamming distance within which hashes propose.
         index: which index was used, one sentence.
         views: confident (framing, side) by key.
+        merge: whether variants of one scene count as copies.
     """
 
     ranked: pl.DataFrame
@@ -246,6 +243,7 @@ class _Decision:
     bits: int
     index: str
     views: Views
+    merge: bool = False
 
     def frame(self, calibration: Calibration) -> pl.DataFrame:
         """`tables.DUPLICATES` at the lines of `calibration`."""
@@ -257,8 +255,9 @@ class _Decision:
             best.setdefault(number[row["content"]], row)
         order = np.array(list(best), np.int64)
         fixed = np.array([best[i]["_pinned"] for i in range(len(best))], bool)
-        kept = greedy(self.links, order, fixed, _Judge(self, best, calibration))
-        writer = Writer(self.links, kept, best, calibration, self.bits)
+        judge = Judge(self.links, self.comparer, best, calibration, self.views, self.merge)
+        kept, covered = _pass(judge, order, fixed)
+        writer = Writer(self.links, kept, best, calibration, self.bits, judge.shown if self.merge else None, covered)
         rows = [writer.row(row, number[row["content"]]) for row in ranked]
         return tables.conform(with_counts(rows, ranked), tables.DUPLICATES)
 
@@ -273,64 +272,17 @@ class _Decision:
         return tables.conform(pl.concat([there, back]).sort("key", "other"), tables.NEIGHBOURS)
 
 
-class _Judge:
-    """Says of a pair whether it is a copy, a variant or neither, at the lines of one calibration."""
+def _pass(judge: Judge, order: NDArray[np.int64], fixed: NDArray[np.bool_]) -> tuple[Kept, dict[int, str]]:
+    """The greedy pass, again with every keeper put last that hides what one of its copies shows, until none does.
 
-    def __init__(self, decision: _Decision, best: Mapping[int, dict[str, Any]], lines: Calibration) -> None:
-        self._links, self._comparer, self._views = decision.links, decision.comparer, decision.views
-        self._best, self._lines = best, lines
-        self._starts, self._pairs = by_picture(decision.links)
-
-    def __call__(self, pair: int) -> Judgement:
-        one, two = int(self._links.first[pair]), int(self._links.second[pair])
-        judgement = self._pictures(pair)
-        if judgement == "variant" and self._bridged(one, two):
-            judgement = "copy"
-        if judgement == "copy" and not _adjoining(self._best[one], self._best[two], self._views):
-            return "variant"
-        return judgement
-
-    def _pictures(self, pair: int) -> Judgement:
-        """By what the two pictures show."""
-        links, lines, mirrored = self._links, self._lines, bool(self._links.mirrored[pair])
-        distance, similarity = int(links.distance[pair]), float(links.cosine[pair])
-        if distance < 0 and similarity < lines.threshold:
-            return "different"
-        agreed = self._comparer.compare(int(links.first[pair]), int(links.second[pair]), mirrored=mirrored)
-        if agreed is None:
-            sure = 0 <= distance <= HASH_BITS_UNCHECKED or similarity >= max(lines.threshold, UNCHECKED)
-            return "copy" if (lines.same_shot == 0 or sure) and not mirrored else "different"
-        if agreed.score >= lines.same_shot and agreed.local <= lines.same_spot:
-            return "copy"
-        return "variant" if agreed.score >= VARIANT and not mirrored else "different"
-
-    def _bridged(self, one: int, two: int) -> bool:
-        """Whether a third picture is a copy of both: then all three are frames of one movement."""
-        ways = [self._around(one), self._around(two)]
-        shared = sorted(ways[0].keys() & ways[1].keys(), key=lambda m: (-min(ways[0][m][0], ways[1][m][0]), m))
-        return any(all(self._pictures(way[m][1]) == "copy" for way in ways) for m in shared[:BRIDGES])
-
-    def _around(self, picture: int) -> dict[int, tuple[float, int]]:
-        """Neighbours of a picture with their cosine and pair."""
-        links = self._links
-        mine = self._pairs[self._starts[picture] : self._starts[picture + 1]]
-        mine = mine[~links.mirrored[mine]]
-        others = links.first[mine] + links.second[mine] - picture
-        return {int(m): (float(links.cosine[pair]), int(pair)) for m, pair in zip(others, mine, strict=True)}
-
-
-def _adjoining(one: Mapping[str, Any], two: Mapping[str, Any], views: Views) -> bool:
-    """Whether two pictures may be copies by their confident views: same framing, same or neighbouring side."""
-    if one.get("source") and one.get("source") == two.get("source"):
-        then, now = one.get("time"), two.get("time")
-        if then is not None and now is not None and abs(then - now) <= MOMENT:
-            return True
-    (framing, side), (other_framing, other_side) = (views.get(row["key"], (None, None)) for row in (one, two))
-    if framing != other_framing and not {framing, other_framing} & _UNKNOWN:
-        return False
-    if side in SIDES and other_side in SIDES:
-        return abs(SIDES.index(side) - SIDES.index(other_side)) <= 1
-    return True
-
-
-_UNKNOWN = {None, "", "unsure"}
+    Returns:
+        Who stays, and the pictures that were put last with what covers them; never one that is kept by hand.
+    """
+    covered: dict[int, str] = {}
+    while True:
+        late = np.isin(order, np.array(sorted(covered), np.int64))
+        kept = greedy(judge.links, np.concatenate([order[~late], order[late]]), fixed, judge)
+        found = {row: by for row, by in judge.covered_keepers(kept).items() if not fixed[row] and row not in covered}
+        if not found:
+            return kept, covered
+        covered |= found

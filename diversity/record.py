@@ -44,6 +44,22 @@ def save(folder: Path, record: dict[str, Any]) -> None:
     workspace.write_text(folder / FILE, json.dumps(record, indent=1, ensure_ascii=False, default=str))
 
 
+def preset(folder: Path) -> str | None:
+    """The preset of the last run in the workspace `folder`; None where there was none, or the record is broken."""
+    try:
+        found = load(folder).get("preset")
+    except (WorkspaceError, OSError):  # whatever runs next says so
+        return None
+    return found if isinstance(found, str) else None
+
+
+def remember_preset(folder: Path, name: str) -> None:
+    """So that later commands need not name it again."""
+    known = load(folder)
+    if known.get("preset", "character") != name:
+        save(folder, known | {"preset": name})
+
+
 def file_hash(path: Path) -> str:
     """16 hex digits over the bytes of `path`."""
     with path.open("rb") as handle:

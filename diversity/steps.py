@@ -116,8 +116,10 @@ def _encode(context: Context) -> Callable[[list[Image]], NDArray[np.float32]]:
 
 
 def _confident_views(dataset: Dataset) -> dict[str, tuple[str | None, str | None]]:
-    """Key → (framing, side), None where unsure."""
-    sure = dataset.read("views").filter(pl.col("axis").is_in(["framing", "side"]) & (pl.col("label") != "unsure"))
+    """Key → (framing, side), None where unsure or where the axis does not matter to this set."""
+    sure = dataset.read("views").filter(
+        pl.col("axis").is_in(dataset.config.targets.axes) & (pl.col("label") != "unsure")
+    )
     framing = dict(sure.filter(pl.col("axis") == "framing").select("key", "label").iter_rows())
     side = dict(sure.filter(pl.col("axis") == "side").select("key", "label").iter_rows())
     return {key: (framing.get(key), side.get(key)) for key in framing.keys() | side.keys()}
@@ -134,8 +136,8 @@ def _targets(context: Context) -> Targets:
     from diversity import targets, taxonomy
 
     dataset = context.dataset
-    rules = taxonomy.load(dataset.config.views.taxonomy)
-    return targets.find(dataset.read("views"), _groups(dataset), rules, frozenset(_decided(context, "drop")))
+    rules, gone = taxonomy.load(dataset.config.views.taxonomy), frozenset(_decided(context, "drop"))
+    return targets.find(dataset.read("views"), _groups(dataset), rules, gone, dataset.config.targets)
 
 
 def _groups(dataset: Dataset) -> dict[str, str]:
@@ -161,6 +163,7 @@ def _pool(context: Context) -> Pool:
     from diversity.select.pool import Pool
 
     dataset, targets = context.dataset, _targets(context)
+    kinds, wants = targets.kinds(dataset.config.targets.axes), targets.wants(dataset.config.targets.axes)
     gone, pinned = _decided(context, "drop"), _decided(context, "pin")
     copies = dataset.read("duplicates").select("key", "group", "kind")
     frame = dataset.usable.join(copies, on="key", how="left", maintain_order="left")
@@ -173,8 +176,8 @@ def _pool(context: Context) -> Pool:
         keys=tuple(keys),
         vectors=dataset.vectors(frame),
         group_size=np.array([sizes[key] for key in keys], np.int64),
-        cells=tuple(targets.cells.get(key, "unsure") for key in keys),
-        targets=dict(targets.table.select("cell", "want").iter_rows()),
+        cells=tuple(kinds.get(key, "unsure") for key in keys),
+        targets=wants,
         quality=frame["quality"].fill_null(0).to_numpy().astype(np.float64),
         protected=np.array([key in targets.protected for key in keys]),
         pinned=np.array([key in pinned for key in keys]),
@@ -373,21 +376,25 @@ TABLE: dict[str, Stage] = {
     "dedup": Stage(
         ("images", "embeddings", "thumbnails", "views"),
         ("duplicates", "neighbours"),
-        ("duplicates", "index"),
+        ("duplicates", "index", "targets"),
         _dedup,
         _by_hand,
     ),
-    "views": Stage(("views", "duplicates"), ("targets",), ("views",), _views, _rules_and_hand),
+    "views": Stage(("views", "duplicates"), ("targets",), ("views", "targets"), _views, _rules_and_hand),
     "select": Stage(
         ("images", "embeddings", "duplicates", "views", "targets"),
         ("selection", "dropped"),
-        ("select", "views"),
+        ("select", "views", "targets"),
         _select,
         _select_inputs,
         check=_check_select,
     ),
     "score": Stage(
-        ("images", "embeddings", "duplicates", "views", "targets"), ("scores",), ("richness",), _score, _score_inputs
+        ("images", "embeddings", "duplicates", "views", "targets"),
+        ("scores",),
+        ("richness", "targets"),
+        _score,
+        _score_inputs,
     ),
     "export": Stage(("images", "selection"), (), ("export",), _export, complete=_export_complete, check=_check_export),
     "map": Stage(("images", "embeddings"), ("map",), (), _map),

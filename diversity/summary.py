@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 RICHNESS = "set.effective_rank"
 NEUTRAL = ("flat_background", "cut_out")  # facts about a picture, not faults
+PRESET_NOTES = {
+    "style": "Judged as a style: no view is asked for, and one picture of each scene stays.",
+    "outfit": "Judged as an outfit: details and whole figures are asked for, heads less.",
+    "concept": "Judged as a concept: every side is asked for, near or far.",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Summary:
         rare: Cells below target, with advice.
         thieves: Cells that take attention from the others.
         kept: Pictures in the selection.
+        preset: What kind of set it was judged as.
         encoder: What saw the pictures.
         encoder_note: Why that one.
         views_note: Why its views were not asked for; empty where they were.
@@ -51,6 +57,7 @@ class Summary:
     rare: list[dict[str, Any]] | None
     thieves: list[dict[str, Any]] | None
     kept: int | None
+    preset: str
     encoder: str
     encoder_note: str
     views_note: str
@@ -73,6 +80,8 @@ class Summary:
             lines += list(dict.fromkeys(f"{name}: {row['advice'] or row['cell']}" for row in rows or []))
         if self.kept is not None:
             lines.append(f"Selected {_count(self.kept, 'picture')}, each with a weight.")
+        if self.preset in PRESET_NOTES:
+            lines.append(PRESET_NOTES[self.preset])
         lines.append(f"Seen by the {self.encoder}. {self.encoder_note}")
         lines += [self.views_note] if self.views_note else []
         lines += [f"Exported for {e['format']}: {e['folder']}" for e in self.exports]
@@ -115,6 +124,7 @@ def of(dataset: Dataset) -> Summary:
         rare=_cells(targets, "rare"),
         thieves=_cells(targets, "thief"),
         kept=len(dataset.read("selection")) if "select" in fresh else None,
+        preset=dataset.config.set.preset,
         encoder=known.get("encoder", {}).get("name", ""),
         encoder_note=known.get("encoder", {}).get("note", ""),
         views_note=(known.get("familiarity") or {}).get("note", "") if "label" in fresh else "",

@@ -75,7 +75,9 @@ TARGETS: Schema = {
     "advice": pl.String,  # what to add, one sentence; "" for ample
 }
 
-TAGS: Schema = {"key": pl.String, "tag": pl.String, "group": pl.String}  # group: axis=label that it stands for
+# group: the axis that the tag speaks on (framing, side, a user's own); "artist", "quality", "rating" or "meta" where it says
+# what the picture does not show (told by the caption, or by a downloader's record: `ingest/records.py`); null: any other
+TAGS: Schema = {"key": pl.String, "tag": pl.String, "group": pl.String}
 
 SCORES: Schema = {
     "measure": pl.String,

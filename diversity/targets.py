@@ -5,15 +5,18 @@ Not for what a picture shows: that is `views.py`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from diversity import tables
-from diversity.taxonomy import CELL_AXES, UNSURE, Label, TargetRules, Taxonomy
+from diversity.config import TargetsConfig
+from diversity.errors import ConfigError
+from diversity.taxonomy import CELL_AXES, UNSURE, TargetRules, Taxonomy
 
 Row = tuple[str, int, int, str, str]
 """cell, have, want, state, advice."""
@@ -36,6 +39,19 @@ class Targets:
     protected: frozenset[str]
     distinct: int
     unsure: int
+
+    def kinds(self, axes: Collection[str]) -> dict[str, str]:
+        """Key → what of its view is wanted: its cell, its label alone where one axis matters, or "unsure"."""
+        return {key: _kind(cell, axes) for key, cell in self.cells.items()}
+
+    def wants(self, axes: Collection[str]) -> dict[str, int]:
+        """What of a view is wanted, as in `kinds` → how many."""
+        have, lack = Counter[str](), Counter[str]()
+        for cell, held, wanted in self.table.select("cell", "have", "want").iter_rows():
+            kind = _kind(cell, axes)
+            have[kind] += held
+            lack[kind] = max(lack[kind], wanted - held)
+        return {kind: have[kind] + lack[kind] for kind in have}
 
     def explain(self, cell: str) -> str:
         """The advice for one cell; "" where there is none."""
@@ -62,17 +78,45 @@ def want(n: int, share: float, rules: TargetRules, *, pooled: bool = False) -> i
     return int(np.clip(np.floor(rules.growth * np.sqrt(n * share) + 0.5), least, most))
 
 
-def cell_shares(taxonomy: Taxonomy) -> dict[str, float]:
-    """Cell → share of a balanced set: framing share × side share × the cell's factor, scaled to sum to 1."""
+def cell_shares(taxonomy: Taxonomy, emphasis: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Cell → share of a balanced set: framing share × side share × the cell's factor, scaled to sum to 1.
+
+    Args:
+        taxonomy: Shares and factors.
+        emphasis: Further factors, 0 or more, by framing, side or cell.
+
+    Raises:
+        ConfigError: `emphasis` names what is neither, or leaves nothing wanted.
+    """
     framing, side = (taxonomy.axes[axis].shares() for axis in CELL_AXES)
+    more = dict(emphasis or {})
+    unknown = sorted(more.keys() - framing.keys() - side.keys() - {f"{f}/{s}" for f in framing for s in side})
+    if unknown or any(factor < 0 for factor in more.values()):
+        raise ConfigError(
+            "The setting 'targets.emphasis' cannot be used.",
+            f"'{unknown[0]}' is no framing, side or framing/side." if unknown else "A factor is below 0.",
+            f"Framings are {', '.join(framing)}; sides are {', '.join(side)}; factors are 0 or more.",
+        )
     factor = taxonomy.targets.cells
-    raw = {f"{f}/{s}": framing[f] * side[s] * factor.get(f"{f}/{s}", 1.0) for f in framing for s in side}
+    raw = {
+        f"{f}/{s}": framing[f]
+        * side[s]
+        * math.prod((*(more.get(x, 1.0) for x in (f, s, f"{f}/{s}")), factor.get(f"{f}/{s}", 1.0)))
+        for f in framing
+        for s in side
+    }
     total = sum(raw.values())
+    if total <= 0:
+        raise ConfigError("The setting 'targets.emphasis' cannot be used.", "It leaves no view that is wanted.")
     return {cell: share / total for cell, share in raw.items()}
 
 
 def find(
-    views: pl.DataFrame, groups: Mapping[str, str], taxonomy: Taxonomy, off_subject: Collection[str] = frozenset()
+    views: pl.DataFrame,
+    groups: Mapping[str, str],
+    taxonomy: Taxonomy,
+    off_subject: Collection[str] = frozenset(),
+    config: TargetsConfig | None = None,
 ) -> Targets:
     """Count distinct pictures per cell, set targets, name rare, missing and over-represented views.
 
@@ -81,20 +125,26 @@ def find(
         groups: key → group (the keeper's key), from `duplicates.parquet`; keys without one are groups of their own.
         taxonomy: Shares and target rules.
         off_subject: Keys that do not show the subject; they count nowhere.
+        config: Which axes are wanted and how much of each. With one axis its labels are wanted whatever the other says;
+            with none there are no targets, and every cell is "unsure".
 
     Returns:
         States: `missing` (have 0), `rare` (0 < have < want), `thief` (have more than `thief_count` times want and more
         than `thief_share` times its balanced share of the distinct pictures), else `ample`. A picture unsure of either
         axis counts in no cell. A `pooled` framing (detail) is judged over all its sides, "unsure" side included: each
-        of its rows has its own `have`, and wants what the whole still lacks on top.
+        of its rows has its own `have`, and wants what the whole still lacks on top. So is every label of a single axis.
+
+    Raises:
+        ConfigError: see `cell_shares`.
     """
+    config = config or TargetsConfig()
     labels = _group_labels(views, groups, set(off_subject))
     pooled = {name for name, label in taxonomy.axes["framing"].labels.items() if label.pooled}
-    group_cell = {group: _cell(label, pooled) for group, label in labels.items()}
+    group_cell = {group: _cell(label, config.axes, pooled) for group, label in labels.items()}
     have = Counter(cell for cell in group_cell.values() if cell != UNSURE)
     unsure = sum(cell == UNSURE for cell in group_cell.values())
-    counted = _Count(taxonomy, have, len(labels), unsure)
-    rows = counted.rows() if have else []
+    counted = _Count(taxonomy, cell_shares(taxonomy, config.emphasis), have, len(labels), unsure)
+    rows = counted.rows(config.axes) if have else []
     table = pl.DataFrame(rows, schema=tables.TARGETS, orient="row")
     rare = {cell for cell, _, _, state, _ in rows if state == "rare"}
     keys = (key for key in dict.fromkeys(views["key"].to_list()) if key not in off_subject)
@@ -122,24 +172,56 @@ def _group_labels(views: pl.DataFrame, groups: Mapping[str, str], off: set[str])
     return {group: (framing.get(group, UNSURE), side.get(group, UNSURE)) for group in found}
 
 
-def _cell(label: tuple[str, str], pooled: Collection[str]) -> str:
+def _cell(label: tuple[str, str], axes: Collection[str], pooled: Collection[str]) -> str:
+    """The cell of a group; "unsure" where what is wanted of it is not known."""
     framing, side = label
-    known = framing != UNSURE and (side != UNSURE or framing in pooled)
+    if "framing" in axes and "side" in axes:
+        known = framing != UNSURE and (side != UNSURE or framing in pooled)
+    else:
+        known = any(label[CELL_AXES.index(axis)] != UNSURE for axis in axes)
     return f"{framing}/{side}" if known else UNSURE
+
+
+def _kind(cell: str, axes: Collection[str]) -> str:
+    if cell == UNSURE or len(axes) != 1:
+        return cell
+    return cell.split("/")[CELL_AXES.index(next(iter(axes)))]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """How advice says a view: singular, plural, and what does not matter about it."""
+
+    one: str
+    many: str
+    whatever: str = ""
 
 
 class _Count:
     """Turns counts into rows of the target table."""
 
-    def __init__(self, taxonomy: Taxonomy, have: Mapping[str, int], n: int, unsure: int) -> None:
-        self.rules, self.have, self.n, self.unsure = taxonomy.targets, have, n, unsure
+    def __init__(
+        self, taxonomy: Taxonomy, shares: Mapping[str, float], have: Mapping[str, int], n: int, unsure: int
+    ) -> None:
+        self.rules, self.shares, self.have, self.n, self.unsure = taxonomy.targets, shares, have, n, unsure
         self.framings, self.sides = (taxonomy.axes[axis].labels for axis in CELL_AXES)
-        self.shares = cell_shares(taxonomy)
 
-    def rows(self) -> list[Row]:
+    def rows(self, axes: Collection[str]) -> list[Row]:
         rows: list[Row] = []
+        if not axes:
+            return rows
+        if "framing" not in axes:
+            for side, label in self.sides.items():
+                said = _Said(f"picture {label.one or side}", f"pictures {label.one or side}", ", near or far")
+                rows += self._over([f"{framing}/{side}" for framing in (*self.framings, UNSURE)], said)
+            return rows
         for framing, label in self.framings.items():
-            rows += self._pooled(framing, label) if label.pooled else self._plain(framing)
+            if label.pooled or "side" not in axes:
+                said = replace(self._said(framing), whatever=", from any side")
+                cells = [f"{framing}/{side}" for side in (*self.sides, UNSURE)]
+                rows += self._over(cells, said, pooled=label.pooled)
+            else:
+                rows += self._plain(framing)
         return rows
 
     def _plain(self, framing: str) -> list[Row]:
@@ -150,29 +232,28 @@ class _Count:
             wanted = want(self.n, share, self.rules)
             if have or wanted:
                 state = self._state(have, wanted, share)
-                rows.append((cell, have, wanted, state, self._advice(state, have, wanted, framing, side)))
+                rows.append((cell, have, wanted, state, self._advice(state, have, wanted, self._said(framing, side))))
         return rows
 
-    def _pooled(self, framing: str, label: Label) -> list[Row]:
-        share = sum(self.shares[f"{framing}/{side}"] for side in self.sides)
-        wanted = want(self.n, share, self.rules, pooled=True)
-        held = {side: self.have.get(f"{framing}/{side}", 0) for side in (*self.sides, UNSURE)}
+    def _over(self, cells: list[str], said: _Said, *, pooled: bool = False) -> list[Row]:
+        """Rows of cells that count together, the last of them "unsure" on the axis that does not matter."""
+        share = sum(self.shares.get(cell, 0.0) for cell in cells)
+        wanted = want(self.n, share, self.rules, pooled=pooled)
+        held = {cell: self.have.get(cell, 0) for cell in cells}
         have = sum(held.values())
         state = self._state(have, wanted, share)
-        advice = self._advice(state, have, wanted, framing, None)
+        advice = self._advice(state, have, wanted, said)
         if have:
             lack = max(wanted - have, 0)
-            return [(f"{framing}/{side}", k, k + lack, state, advice) for side, k in held.items() if k]
-        asked = self._dealt(framing, wanted)
-        return [(f"{framing}/{side}", 0, count, state, advice) for side, count in asked.items() if count]
+            return [(cell, k, k + lack, state, advice) for cell, k in held.items() if k]
+        return [(cell, 0, count, state, advice) for cell, count in self._dealt(cells, wanted).items() if count]
 
-    def _dealt(self, framing: str, wanted: int) -> dict[str, int]:
-        """`wanted` pictures dealt over the sides, one at a time to the side furthest below its share."""
-        dealt = dict.fromkeys(self.sides, 0)
-        open_ = [side for side in self.sides if self.shares[f"{framing}/{side}"] > 0]
+    def _dealt(self, cells: list[str], wanted: int) -> dict[str, int]:
+        """`wanted` pictures dealt over the cells, one at a time to the cell furthest below its share."""
+        dealt = {cell: 0 for cell in cells if self.shares.get(cell, 0.0) > 0}
         for _ in range(wanted):
-            side = max(open_, key=lambda side: self.shares[f"{framing}/{side}"] / (dealt[side] + 1))
-            dealt[side] += 1
+            cell = max(dealt, key=lambda cell: self.shares[cell] / (dealt[cell] + 1))
+            dealt[cell] += 1
         return dealt
 
     def _state(self, have: int, wanted: int, share: float) -> str:
@@ -181,20 +262,22 @@ class _Count:
         heavy = have > self.rules.thief_share * share * self.n
         return "thief" if heavy and have > self.rules.thief_count * wanted else "ample"
 
-    def _advice(self, state: str, have: int, wanted: int, framing: str, side: str | None) -> str:
+    def _said(self, framing: str, side: str | None = None) -> _Said:
         label = self.framings[framing]
         one = label.one or framing
-        many = label.many or f"{one}s"
         where = f" {self.sides[side].one or side}" if side is not None else ""
-        ask = f"{wanted - have} more" if side is not None else f"{wanted - have} more, from any side"
+        return _Said(f"{one}{where}", f"{label.many or f'{one}s'}{where}")
+
+    def _advice(self, state: str, have: int, wanted: int, said: _Said) -> str:
         if state == "missing":
             doubt = f" ({self.unsure} pictures could not be told: label them first)" if self.unsure else ""
-            return f"No {one}{where}, want {wanted}: add {ask.replace(' more', '')}{doubt}."
+            return f"No {said.one}, want {wanted}: add {wanted}{said.whatever}{doubt}."
         if state == "rare":
-            return f"{have} {one if have == 1 else many}{where}, want {wanted}: add {ask}."
+            shown = said.one if have == 1 else said.many
+            return f"{have} {shown}, want {wanted}: add {wanted - have} more{said.whatever}."
         if state == "thief":
             return (
-                f"{have} {many}{where} are {100 * have / self.n:.0f} % of {self.n} different pictures and take "
+                f"{have} {said.many} are {100 * have / self.n:.0f} % of {self.n} different pictures and take "
                 "attention from the rest: add other views rather than more of these."
             )
         return ""

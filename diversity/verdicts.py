@@ -5,15 +5,15 @@ Not for deciding: that is `duplicates.py` with `keepers.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from diversity import tables
 from diversity.calibration import Calibration
-from diversity.keepers import Kept, Links
+from diversity.keepers import Judgement, Kept, Links
 
 BITS = 64
 
@@ -27,6 +27,8 @@ class Writer:
         best: the first choice among the pictures of each distinct content.
         lines: the thresholds.
         bits: Hamming distance within which hashes propose.
+        shown: says of a pair whether it is a copy by what it shows; None where variants never count as copies.
+        covered: pictures that hide what a copy shows, with what covers them.
     """
 
     links: Links
@@ -34,6 +36,8 @@ class Writer:
     best: Mapping[int, dict[str, Any]]
     lines: Calibration
     bits: int
+    shown: Callable[[int], Judgement] | None = None
+    covered: Mapping[int, str] = field(default_factory=dict)
 
     def row(self, picture: Mapping[str, Any], content: int) -> dict[str, Any]:
         """The row of one picture."""
@@ -53,8 +57,13 @@ class Writer:
         similarity, tier, threshold = measured
         numbers = f"{tier} {similarity:.3f}, line {threshold:.3f}"
         if copied:
-            flipped = "A mirrored copy of" if self.links.mirrored[link] else "Nearly the same as"
-            reason = f"{flipped} {other['path']} ({numbers}){_why(other, picture)}.{_caption(other, picture)}"
+            like = "A mirrored copy of" if self.links.mirrored[link] else "Nearly the same as"
+            if self.shown is not None and self.shown(link) == "variant":
+                like = "Another pose, expression or detail in the scene of"
+            why = _why(other, picture)
+            if content in self.covered and not picture["_pinned"] and not other["_pinned"]:
+                why = f", which {self.covered[content]} does not cover"
+            reason = f"{like} {other['path']} ({numbers}){why}.{_caption(other, picture)}"
             return _fields(picture, other, "copy", None, measured, reason)
         if picture["_pinned"]:
             return _fields(picture, picture, "keeper", None, (None, None, None), "Kept by hand.")

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """PICTURES and what holds for every command on a set."""
+    from diversity.config import PRESETS
+
     parser.add_argument("pictures", type=Path, metavar="PICTURES", help="the folder of pictures")
     parser.add_argument("--workspace", type=Path, help="where tables go (default: _diversity/NAME beside the pictures)")
     parser.add_argument("--config", type=Path, help="a TOML file (default: diversity.toml in PICTURES)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one setting; may be repeated"
+    )
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), help="what kind of set it is (default: the last run's, else character)"
     )
     parser.add_argument("--model", help="encoder: auto, toon, an open_clip model name, or local-dir:FOLDER")
     parser.add_argument("--pretrained", help="open_clip tag or checkpoint file for --model")
@@ -53,7 +58,8 @@ def open_dataset(options: argparse.Namespace, **more: dict[str, object]) -> Data
     given: dict[str, object] = {key: value for key, value in encoder.items() if value is not None}
     if options.allow_download:
         given["allow_download"] = True
-    for section, settings in {"encoder": given, **more}.items():
+    preset: dict[str, object] = {"preset": options.preset} if options.preset else {}
+    for section, settings in {"set": preset, "encoder": given, **more}.items():
         if settings:
             overrides.setdefault(section, {}).update(settings)
     return Dataset.open(

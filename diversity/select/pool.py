@@ -21,7 +21,7 @@ class Pool:
         keys: [n] names of the pictures.
         vectors: float32 [n, d], unit rows.
         group_size: int [n], pictures that each candidate stands for (itself and its copies).
-        cells: [n] view cell of each, "framing/side"; "unsure" where unknown.
+        cells: [n] view cell of each, "framing/side", or its label alone where one axis matters; "unsure" where unknown.
         targets: cell → wanted distinct pictures.
         quality: float [n], 0..1.
         protected: bool [n], rare views that a selection must keep (invariant 2).
