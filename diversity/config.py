@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -129,6 +129,17 @@ class SelectConfig(Section):
     seed: int = Field(0, description="of strategies that draw")
 
 
+class TrainerConfig(Section):
+    """What a trainer's view of the set is shown for."""
+
+    resolutions: tuple[Annotated[int, Field(ge=64, le=4096)], ...] = Field(
+        (512, 768, 1024), min_length=1, description="training resolutions in pixels"
+    )
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 4), description="sizes of a batch")
+    step: int = Field(64, ge=8, le=256, description="sides of buckets are multiples of this")
+    face_model: Path | None = Field(None, description="YuNet's ONNX file, to measure faces; None: they are not")
+
+
 class ExportConfig(Section):
     """How a selection is written out."""
 
@@ -161,6 +172,7 @@ class Config(Section):
     targets: TargetsConfig = TargetsConfig()
     richness: RichnessConfig = RichnessConfig()
     select: SelectConfig = SelectConfig()
+    trainer: TrainerConfig = TrainerConfig()
     export: ExportConfig = ExportConfig()
 
     @model_validator(mode="before")
@@ -215,7 +227,7 @@ class Config(Section):
 
 def _from_its_folder(values: dict[str, dict[str, object]], folder: Path) -> None:
     """Paths in a file are relative to it."""
-    for section, key in (("views", "taxonomy"), ("views", "labels"), ("export", "control")):
+    for section, key in (("views", "taxonomy"), ("views", "labels"), ("export", "control"), ("trainer", "face_model")):
         settings = values.get(section)
         if isinstance(settings, dict) and isinstance(settings.get(key), str):
             settings[key] = folder / str(settings[key])

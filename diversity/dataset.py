@@ -31,6 +31,7 @@ SCHEMAS: dict[str, tables.Schema] = {
     "targets": tables.TARGETS,
     "scores": tables.SCORES,
     "map": tables.MAP,
+    "trainer": tables.TRAINER,
     "tags": tables.TAGS,
     "dropped": tables.DROPPED,
     "decisions": tables.DECISIONS,

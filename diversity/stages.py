@@ -19,7 +19,7 @@ from diversity.services import Services
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
-BUILT_IN = ("scan", "label", "dedup", "views", "select", "score", "map", "export")
+BUILT_IN = ("scan", "label", "dedup", "views", "select", "score", "map", "trainer", "export")
 STAGES = (*BUILT_IN, "report")
 ENTRY_POINTS = "diversity.stages"
 

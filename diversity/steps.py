@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from diversity import record, scan_stage, tables, workspace
+from diversity import record, scan_stage, tables, trainer_stage, workspace
 from diversity.decisions import load as load_decisions
 from diversity.decisions import standing
 from diversity.encoders.familiarity import ABILITIES, PROTOTYPES
@@ -397,5 +397,6 @@ TABLE: dict[str, Stage] = {
         _score_inputs,
     ),
     "export": Stage(("images", "selection"), (), ("export",), _export, complete=_export_complete, check=_check_export),
+    "trainer": trainer_stage.STAGE,
     "map": Stage(("images", "embeddings"), ("map",), (), _map),
 }

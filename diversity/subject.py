@@ -227,6 +227,11 @@ def opened(jpeg: bytes) -> Image.Image:
     return Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
+def apart_from_border(picture: Image.Image) -> NDArray[np.bool_]:
+    """[h, w] of the picture made small, what differs from its left, right and top border: a subject on plain ground."""
+    return _lab_and_subject(np.asarray(picture.convert("RGB"), np.uint8))[1]
+
+
 def _lab_and_subject(pixels: UInt8Array) -> tuple[Floats, NDArray[np.bool_]]:
     """CIELAB of a picture made small, and what differs from the border at the left, right or top of the same line."""
     height, width = pixels.shape[:2]

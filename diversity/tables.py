@@ -75,8 +75,8 @@ TARGETS: Schema = {
     "advice": pl.String,  # what to add, one sentence; "" for ample
 }
 
-# group: the axis that the tag speaks on (framing, side, a user's own); "artist", "quality", "rating" or "meta" where it says
-# what the picture does not show (told by the caption, or by a downloader's record: `ingest/records.py`); null: any other
+# group: the axis that the tag speaks on (framing, side, a user's own); "artist", "quality", "rating" or "meta" where it
+# says what the picture does not show (the caption did, or a downloader's record: `ingest/records.py`); null: any other
 TAGS: Schema = {"key": pl.String, "tag": pl.String, "group": pl.String}
 
 SCORES: Schema = {
@@ -89,6 +89,17 @@ SCORES: Schema = {
 }
 
 MAP: Schema = {"key": pl.String, "x": pl.Float32, "y": pl.Float32}
+
+TRAINER: Schema = {
+    "key": pl.String,  # one row per picture that is no copy, and resolution
+    "resolution": pl.Int32,  # side of the square that has a bucket's area, pixels
+    "bucket_width": pl.Int32,
+    "bucket_height": pl.Int32,
+    "scale": pl.Float64,  # bucket over picture, per side: above 1 the picture is enlarged
+    "lost": pl.Float64,  # share of the picture's pixels that the crop cuts off, 0..1
+    "subject": pl.Float64,  # longer side of the box around the subject, pixels of the bucket; null: not known
+    "face": pl.Float64,  # height of the largest face, pixels of the bucket; null: none was found
+}
 
 SELECTION: Schema = {
     "key": pl.String,  # chosen pictures only

@@ -18,7 +18,13 @@ def rows() -> list[str]:
     for section, model in Config.model_fields.items():
         for key, field in model.default.__class__.model_fields.items():
             default = field.get_default(call_default_factory=True)
-            shown = "none" if default is None else ", ".join(default) if isinstance(default, tuple) else str(default)
+            shown = (
+                "none"
+                if default is None
+                else ", ".join(map(str, default))
+                if isinstance(default, tuple)
+                else str(default)
+            )
             shown = "" if default == {} else shown
             found.append(f"| `{section}.{key}` | {shown} | {field.description} |")
     return found

@@ -14,7 +14,8 @@ UP_TO = {
     "views": ("scan", "label", "dedup", "views"),
     "select": ("scan", "label", "dedup", "views", "select"),
     "export": ("scan", "label", "dedup", "views", "select", "export"),
-    "report": ("scan", "label", "dedup", "views", "select", "score", "map", "report"),
+    "trainer": ("scan", "label", "dedup", "views", "select", "trainer"),
+    "report": ("scan", "label", "dedup", "views", "select", "score", "map", "trainer", "report"),
 }
 
 
