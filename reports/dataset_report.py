@@ -88,6 +88,8 @@ def next_step(facts: Facts) -> str:
     """The one thing that helps this set most, as a sentence."""
     if facts.missing >= {"images"} or not facts.pictures:
         return "Scan the pictures first."
+    if facts.subject is not None and facts.subject.sentence:
+        return f"Look at them before anything else: {facts.subject.sentence}."
     for state in ("missing", "rare"):
         lacking = [target for target in facts.in_state(state) if target.advice]
         if lacking:
@@ -96,11 +98,9 @@ def next_step(facts: Facts) -> str:
     if overlays:
         return f"Repair the {words.count(len(overlays[0]), 'picture')} with text or a logo on top."
     thieves = [target for target in facts.in_state("thief") if target.advice]
-    if thieves:
-        return thieves[0].advice
-    if facts.part("stages") or "selection" not in facts.missing:
-        return "Nothing is missing: train on the exported selection."
-    return "Run the stages that the sections below ask for."
+    done = facts.part("stages") or "selection" not in facts.missing
+    last = "Nothing is missing: train on the exported selection." if done else "Run the stages that are named below."
+    return thieves[0].advice if thieves else last
 
 
 def _card(picture: Picture) -> dict[str, Any]:

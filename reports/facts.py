@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from diversity import record, tables
-from reports import words
+from diversity import record, tables, trainer_summary
+from diversity.config import Config
+from diversity.decisions import standing
+from diversity.subject_check import TABLE as SUBJECT
+from reports import subject_section, words
 from reports.rows import Ask, Picture, Score, Target
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ SCHEMAS = {
     "targets": tables.TARGETS,
     "scores": tables.SCORES,
     "map": tables.MAP,
+    "trainer": tables.TRAINER,
     "selection": tables.SELECTION,
     "dropped": tables.DROPPED,
     "decisions": tables.DECISIONS,
@@ -38,12 +42,22 @@ SCHEMAS = {
 
 @dataclass
 class Facts:
-    """All tables of a workspace, read once; a missing one is empty and named in `missing`."""
+    """All tables of a workspace, read once; a missing one is empty and named in `missing`.
+
+    Attributes:
+        curation: `curation.json` of this selection.
+        config: Settings.
+        checked: The table `subject`; None where `diversity subject` was not run.
+        by_hand: Key → "pin" or "drop", what stands.
+    """
 
     root: Path
     frames: dict[str, pl.DataFrame]
     missing: set[str]
     curation: dict[str, Any] = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
+    checked: pl.DataFrame | None = None
+    by_hand: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, dataset: Dataset) -> Facts:
@@ -62,7 +76,9 @@ class Facts:
         stages = curation.get("stages")
         if isinstance(stages, dict):
             curation["stages"] = record.of_selection(stages, dataset.config.select.name)
-        return cls(dataset.root, frames, missing, curation)
+        checked = dataset.read(SUBJECT) if dataset.has(SUBJECT) else None
+        by_hand = {} if "images" in missing else dict(standing(dataset, "pin", "drop"))
+        return cls(dataset.root, frames, missing, curation, dataset.config, checked, by_hand)
 
     @property
     def name(self) -> str:
@@ -195,17 +211,42 @@ class Facts:
             )
             for row in self.frames["targets"].iter_rows(named=True)
         ]
-        if "targets" in self.missing:
+        if "targets" in self.missing or not self.config.targets.axes:
             cells = [Target(cell, len(found), 0, "ample", "", tuple(found)) for cell, found in members.items()]
         return sorted(cells, key=lambda t: (words.STATE_ORDER.get(t.state, 9), -abs(t.have - t.want), t.cell))
 
     def in_state(self, state: str) -> list[Ask]:
         """What there is to say about cells that are "missing", "rare", "thief" or "ample", the most lacking first."""
-        found: dict[tuple[str, str], list[Target]] = defaultdict(list)
+        found: dict[str, list[Target]] = defaultdict(list)
         for target in self.targets:
             if target.state == state:
-                found[target.advice or target.cell, target.cell.split("/")[0]].append(target)
+                found[self._topic(target)].append(target)
         return [Ask(tuple(targets)) for targets in found.values()]
+
+    def _topic(self, target: Target) -> str:
+        """What cells share that are asked for together: the advice, and the label that it is about."""
+        framing, _, side = target.cell.partition("/")
+        about = side if self.config.targets.axes == ("side",) else framing
+        return f"{about}: {target.advice}" if target.advice else target.cell
+
+    @cached_property
+    def subject(self) -> subject_section.Section | None:
+        """What the subject check said; None where it was not run."""
+        if self.checked is None:
+            return None
+        return subject_section.section(self.checked, self.pictures, self.by_hand)
+
+    @cached_property
+    def trainer(self) -> list[trainer_summary.Seen]:
+        """What a trainer will see of what is kept, or of all that is no copy where nothing is chosen yet."""
+        kept = [picture.key for picture in self.pictures if picture.status in ("kept", "undecided")]
+        paths = {picture.key: picture.path for picture in self.pictures}
+        frame = self.frames["trainer"].filter(pl.col("key").is_in(kept))
+        return trainer_summary.summarise(frame, self.frames["views"], paths, self.config.trainer.batch_sizes)
+
+    def at_path(self, path: str) -> Picture | None:
+        """The picture of that path."""
+        return next((picture for picture in self.pictures if picture.path == path), None)
 
     @cached_property
     def axes(self) -> tuple[list[str], list[str]]:

@@ -124,8 +124,10 @@ class Ask:
     @property
     def phrase(self) -> str:
         """Its cells in words."""
-        first = self.targets[0].cell
-        return words.cell_phrase(first if len(self.targets) == 1 else first.split("/")[0])
+        if len(self.targets) == 1:
+            return words.cell_phrase(self.targets[0].cell)
+        framing, side = ({target.cell.split("/")[place] for target in self.targets} for place in (0, 1))
+        return words.cell_phrase(framing.pop() if len(framing) == 1 else f"unsure/{side.pop()}")
 
     @property
     def pictures(self) -> list[Picture]:

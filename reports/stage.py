@@ -5,7 +5,8 @@ from __future__ import annotations
 from diversity import record
 from diversity.stages import Context, Stage
 
-TABLES = ("images", "thumbnails", "duplicates", "views", "targets", "scores", "map", "selection", "dropped")
+SUBJECT = "subject"  # not a stage's: `diversity subject` writes it
+TABLES = ("images", "thumbnails", "duplicates", "views", "targets", "scores", "map", "trainer", "selection", "dropped")
 
 
 def _run(context: Context) -> None:
@@ -17,7 +18,9 @@ def _run(context: Context) -> None:
 def _inputs(context: Context) -> object:
     """Whatever any stage was run with: the page shows settings and seconds too."""
     stages = record.of_selection(record.load(context.dataset.folder)["stages"], context.dataset.config.select.name)
-    return {name: known["fingerprint"] for name, known in stages.items() if name != "report"}
+    checked = context.dataset.path(SUBJECT)
+    subject = record.file_hash(checked) if checked.is_file() else None
+    return {name: known["fingerprint"] for name, known in stages.items() if name != "report"} | {SUBJECT: subject}
 
 
 def _complete(context: Context) -> bool:

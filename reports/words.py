@@ -56,6 +56,13 @@ FLAGS = {
     "animated": ("Animated", "Only the first frame is used."),
 }
 
+# preset -> what the page says where it says nothing of views, or other things of them
+PRESETS = {
+    "style": "This set is judged as a style: no view is asked for. What counts is that its pictures differ.",
+    "outfit": "This set is judged as an outfit: details and whole figures are asked for, heads less.",
+    "concept": "This set is judged as a concept: every side is asked for, near or far.",
+}
+
 # table -> the command that writes it
 STAGE_OF = {
     "images": "scan",
@@ -65,6 +72,7 @@ STAGE_OF = {
     "targets": "views",
     "scores": "score",
     "map": "report",
+    "trainer": "trainer",
     "selection": "select",
     "dropped": "select",
 }
@@ -152,7 +160,9 @@ def name(label: str | None) -> str:
 
 def cell_phrase(cell: str) -> str:
     """`full_body/back` → "full body from behind"."""
-    return " ".join(_PHRASES.get(part, part.replace("_", " ")) for part in cell.split("/"))
+    framing, _, side = cell.partition("/")
+    said = "picture" if framing == "unsure" else _PHRASES.get(framing, framing.replace("_", " "))
+    return f"{said} {_PHRASES.get(side, side.replace('_', ' '))}".rstrip()
 
 
 def alike(similarity: float | None, tier: str | None) -> str:

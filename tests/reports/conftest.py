@@ -101,6 +101,7 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     dataset.write("scores", scores_frame(n))
     places = [(key, rng.gauss(i % 5, 0.3), rng.gauss(i % 3, 0.3)) for i, key in enumerate(usable)]
     dataset.write("map", pl.DataFrame(places, schema=tables.MAP, orient="row"))
+    dataset.write("trainer", trainer_frame(kept))
     chosen = [
         (key, rank, 1 / (rank + 1), 0.5 + rank % 5 / 4, f"adds <view> {rank}") for rank, key in enumerate(kept[:-2])
     ]
@@ -110,6 +111,25 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     ]
     dataset.write("dropped", pl.DataFrame(dropped, schema=tables.DROPPED, orient="row"))
     (dataset.folder / "curation.json").write_text(json.dumps(curation(len(kept))), encoding="utf-8")
+
+
+def trainer_frame(keys: list[str]) -> pl.DataFrame:
+    """Every picture enlarged at 1024, the third cut by half, subjects known in every second."""
+    rows = [
+        (
+            key,
+            resolution,
+            resolution,
+            resolution,
+            resolution / 768,
+            0.5 if i == 2 else 0.02,
+            300.0 if i % 2 else None,
+            None,
+        )
+        for resolution in (512, 1024)
+        for i, key in enumerate(keys)
+    ]
+    return pl.DataFrame(rows, schema=tables.TRAINER, orient="row")
 
 
 def duplicate_row(key: str, copies: dict[str, str], usable: list[str]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from diversity.config import Config
 from diversity.dataset import Dataset
 from reports import charts, dataset_report, words
 from reports.facts import SCHEMAS, Facts
 
-SECTIONS = ["verdict", "add", "views", "copies", "rare", "map", "weights", "problems", "pictures", "numbers"]
+SECTIONS = ["verdict", "add", "views", "copies", "rare", "map", "weights", "trainer", "problems", "pictures", "numbers"]
 Make = Callable[..., Dataset]
 
 
@@ -269,3 +270,80 @@ def test_one_lack_wanted_from_any_side_is_said_once(make_workspace: Make) -> Non
 def test_intervals_share_one_unit() -> None:
     assert words.span(0.4, 0.61, share=True) == "40–61 %"
     assert words.span(None, 3.0) == ""
+
+
+def with_subject(dataset: Dataset, states: dict[int, str]) -> None:
+    """The table that `diversity subject` writes, over all pictures but the last two."""
+    keys = dataset.images.filter(pl.col("problem").is_null()).sort("path")["key"].to_list()[:-2]
+    columns = {"key": pl.String, "path": pl.String, "score": pl.Float64, "threshold": pl.Float64}
+    rows = [(k, k, 0.1, 0.5, states.get(i, "on"), f"<b>{states.get(i)}</b>") for i, k in enumerate(keys)]
+    dataset.write(
+        "subject", pl.DataFrame(rows, schema={**columns, "state": pl.String, "reason": pl.String}, orient="row")
+    )
+
+
+def test_somebody_else_is_shown_before_richness_and_is_the_next_step(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    with_subject(dataset, {3: "off", 5: "off", 6: "several"})
+    source = dataset_report.write(dataset).read_text(encoding="utf-8")
+    page = Page(source)
+    assert [t.attributes["id"] for t in page.all("section")] == ["subject", *SECTIONS]
+    (section,) = page.all("section", id="subject")
+    assert "2 pictures are perhaps of somebody else, 1 perhaps of several figures" in section.text
+    assert "2 pictures came since" in section.text
+    assert "<b>off</b>" in section.text  # escaped: text, not markup
+    assert "Look at them before anything else" in page.all("section", id="verdict")[0].text
+    assert "<b>off</b>" not in source
+
+
+def test_what_was_decided_by_hand_is_not_asked_again(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    with_subject(dataset, {3: "off", 5: "off"})
+    rows = dataset.images.filter(pl.col("problem").is_null()).sort("path").select("key", "content", "path").to_dicts()
+    decided = [{**rows[i], "what": what, "value": "", "when": "2026"} for i, what in ((3, "drop"), (5, "pin"))]
+    dataset.write("decisions", pl.DataFrame(decided))
+    section = Page(dataset_report.write(dataset).read_text(encoding="utf-8")).all("section", id="subject")[0].text
+    assert "stands out" in section
+    assert "1 odd one is no longer in use" in section
+
+
+def test_a_style_is_not_nagged_about_views(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    dataset.config = Config.load(None, preset="style")
+    dataset.write("targets", dataset.read("targets").clear())
+    page = Page(dataset_report.write(dataset).read_text(encoding="utf-8"))
+    text = " ".join(page.all("section", id=name)[0].text for name in ("verdict", "add", "rare"))
+    assert "judged as a style" in text
+    for nagging in ("views are missing", "Every view has", "There is no", "views with enough", "takes attention"):
+        assert nagging not in text
+    assert page.all("section", id="views")[0].text.count("headshot") >= 1
+
+
+def test_what_the_trainer_will_see_is_counted_by_resolution_and_batch(page: Page) -> None:
+    (section,) = page.all("section", id="trainer")
+    assert all(word in section.text for word in ("512", "1024", "Short of a batch of 4", "Subject, headshot"))
+    assert "loses 50 %" in section.text
+    assert "Faces were not measured" in section.text
+
+
+def test_variants_stand_side_by_side_with_their_weights(report: tuple[Dataset, Path], page: Page) -> None:
+    facts = Facts.read(report[0])
+    assert facts.variants
+    text = page.all("section", id="copies")[0].text
+    assert "Variants: alike, but kept" in text
+    for first, others in facts.variants[:6]:
+        for picture in (first, *others[:11]):
+            assert picture.name in text
+            assert picture.weight is None or f"weight {words.weight(picture.weight)}" in text
+
+
+def test_one_side_wanted_near_or_far_is_said_once(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    dataset.config = Config.load(None, preset="concept")
+    rows = [
+        ("headshot/back", 0, 2, "missing", "No picture from behind."),
+        ("full_body/back", 0, 2, "missing", "No picture from behind."),
+    ]
+    dataset.write("targets", pl.DataFrame(rows, schema=dataset.read("targets").schema, orient="row"))
+    (ask,) = Facts.read(dataset).in_state("missing")
+    assert (ask.phrase, ask.want) == ("picture from behind", 4)
