@@ -17,7 +17,7 @@ from diversity.select.weights import crowd
 
 def random(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     """Uniform without replacement: the baseline that every strategy has to beat."""
-    return _ranked(pool, k, np.random.default_rng(seed).permutation(len(pool)))
+    return ranked(pool, k, np.random.default_rng(seed).permutation(len(pool)))
 
 
 def stratified(pool: Pool, k: int, *, seed: int = 0) -> Selection:
@@ -29,12 +29,12 @@ def stratified(pool: Pool, k: int, *, seed: int = 0) -> Selection:
         cells.setdefault(pool.cells[i], []).append(i)
     sizes = {cell: (len(inside), cell) for cell, inside in cells.items()}
     turns = [(turn, sizes[cell], i) for cell, inside in cells.items() for turn, i in enumerate(inside)]
-    return _ranked(pool, k, np.array([i for *_, i in sorted(turns)], np.int64))
+    return ranked(pool, k, np.array([i for *_, i in sorted(turns)], np.int64))
 
 
 def quality(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     """The best pictures by quality alone, blind to what they show."""
-    return _ranked(pool, k, np.argsort(-pool.quality, kind="stable"))
+    return ranked(pool, k, np.argsort(-pool.quality, kind="stable"))
 
 
 def density_inverse(pool: Pool, k: int, *, seed: int = 0) -> Selection:
@@ -43,7 +43,7 @@ def density_inverse(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     Exponential keys (Efraimidis & Spirakis 2006, algorithm A) with p = 1 / crowd (`weights.crowd`).
     """
     draws = np.random.default_rng(seed).exponential(size=len(pool))
-    return _ranked(pool, k, np.argsort(draws * crowd(pool.vectors), kind="stable"))
+    return ranked(pool, k, np.argsort(draws * crowd(pool.vectors), kind="stable"))
 
 
 def k_center(pool: Pool, k: int, *, seed: int = 0) -> Selection:
@@ -52,36 +52,24 @@ def k_center(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     Starts at the picture nearest to the mean; gain is the distance 1 - cosine to the nearest earlier pick.
     """
     start = first_picks(pool, k)
-    if not len(start):
-        start = _central(pool)[: min(k, len(pool))]
-    order, gains = start.tolist(), [float("nan")] * len(start)
-    distance = np.full(len(pool), np.inf)
-    for i in order:
-        distance = np.minimum(distance, 1.0 - _cosines(pool, i))
-    while len(order) < min(k, len(pool)):
-        distance[order] = -1.0
-        i = int(np.argmax(distance))
-        order.append(i)
-        gains.append(float(distance[i]))
-        distance = np.minimum(distance, 1.0 - _cosines(pool, i))
-    return Selection(np.array(order, np.int64), np.array(gains), nested=True)
+    return farthest_first(pool, k, start if len(start) else central(pool)[: min(k, len(pool))])
 
 
 def herding(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     """Pictures whose running mean follows the pool's mean (Welling 2009; Chen, Welling & Smola 2010, eq. 2-3)."""
     first = first_picks(pool, k)
     if not len(pool):
-        return _ranked(pool, k, first)
+        return ranked(pool, k, first)
     mean = pool.vectors.astype(np.float64).mean(axis=0)
     state = mean * (len(first) + 1) - pool.vectors[first].sum(axis=0, dtype=np.float64)
     order, free = first.tolist(), np.ones(len(pool), bool)
     free[first] = False
     while len(order) < min(k, len(pool)):
-        i = int(np.argmax(np.where(free, _stable(pool.vectors @ state), -np.inf)))
+        i = int(np.argmax(np.where(free, stable(pool.vectors @ state), -np.inf)))
         order.append(i)
         free[i] = False
         state += mean - pool.vectors[i]
-    return _ranked(pool, k, np.array(order, np.int64))
+    return ranked(pool, k, np.array(order, np.int64))
 
 
 def kmeans(pool: Pool, k: int, *, seed: int = 0) -> Selection:
@@ -92,14 +80,14 @@ def kmeans(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     rest = np.setdiff1d(np.arange(len(pool)), first)
     wanted = min(k - len(first), len(rest))
     if wanted in (0, len(rest)):
-        return _ranked(pool, k, rest, nested=False)
+        return ranked(pool, k, rest, nested=False)
     centres = KMeans(wanted, n_init=3, random_state=seed).fit(pool.vectors[rest]).cluster_centers_
-    closeness = _stable(pool.vectors[rest] @ centres.T)
+    closeness = stable(pool.vectors[rest] @ centres.T)
     picks: list[int] = []
     for column in closeness.T:
         column[picks] = -np.inf  # a picture that is nearest to two means stands for the first
         picks.append(int(np.argmax(column)))
-    return _ranked(pool, k, np.concatenate([first, rest[picks]]), nested=False)
+    return ranked(pool, k, np.concatenate([first, rest[picks]]), nested=False)
 
 
 STRATEGIES: StrategyTable = {
@@ -125,7 +113,7 @@ def strategy(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
-def _ranked(pool: Pool, k: int, order: IntArray, *, nested: bool = True) -> Selection:
+def ranked(pool: Pool, k: int, order: IntArray, *, nested: bool = True) -> Selection:
     """What must stay, then the others in `order`, up to k; no gains."""
     first = first_picks(pool, k)
     rest = order[~np.isin(order, first)]
@@ -133,17 +121,33 @@ def _ranked(pool: Pool, k: int, order: IntArray, *, nested: bool = True) -> Sele
     return Selection(picks, np.full(len(picks), np.nan), nested)
 
 
-def _central(pool: Pool) -> IntArray:
+def farthest_first(pool: Pool, k: int, start: IntArray) -> Selection:
+    """`start`, then again and again the picture farthest from all picks; gain is its distance 1 - cosine to them."""
+    order, gains = start.tolist(), [float("nan")] * len(start)
+    distance = np.full(len(pool), np.inf)
+    for i in order:
+        distance = np.minimum(distance, 1.0 - cosines(pool, i))
+    while len(order) < min(k, len(pool)):
+        distance[order] = -1.0
+        i = int(np.argmax(distance))
+        order.append(i)
+        gains.append(float(distance[i]))
+        distance = np.minimum(distance, 1.0 - cosines(pool, i))
+    return Selection(np.array(order, np.int64), np.array(gains), nested=True)
+
+
+def cosines(pool: Pool, i: int) -> NDArray[np.float64]:
+    """Cosine of picture i to every picture, [n], by `stable`."""
+    return stable(pool.vectors @ pool.vectors[i])
+
+
+def stable(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rounded to what float32 products of unit vectors agree on, so that ties go to the first on every machine."""
+    return np.asarray(np.round(values, 5), np.float64)
+
+
+def central(pool: Pool) -> IntArray:
     """The picture nearest to the mean, [1]; none of an empty pool."""
     if not len(pool):
         return np.empty(0, np.int64)
-    return np.array([np.argmax(_stable(pool.vectors @ pool.vectors.mean(axis=0)))], np.int64)
-
-
-def _cosines(pool: Pool, i: int) -> NDArray[np.float64]:
-    return _stable(pool.vectors @ pool.vectors[i])
-
-
-def _stable(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rounded to what float32 products of unit vectors agree on, so that ties go to the first on every machine."""
-    return np.asarray(np.round(values, 5), np.float64)
+    return np.array([np.argmax(stable(pool.vectors @ pool.vectors.mean(axis=0)))], np.int64)

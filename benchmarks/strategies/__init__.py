@@ -1,0 +1,1 @@
+"""Curation strategies side by side: `python -m benchmarks.strategies FOLDER`, see docs/strategies.md."""

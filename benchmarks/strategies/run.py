@@ -1,0 +1,230 @@
+"""Compare curation strategies with labels that none of them sees.
+
+    python -m benchmarks.strategies                          every suite whose data is there
+    python -m benchmarks.strategies --suite kaykit
+    python -m benchmarks.strategies FOLDER [--labels CSV]    your own pictures
+
+One run at a time is appended to benchmarks/out/strategies/<suite>.jsonl, so that a stopped benchmark goes on where it
+was; runs are repeated when pictures, labels or code change. Writes benchmarks/results/strategies.json and one page,
+benchmarks/out/strategies/strategies.html (for a folder: both under benchmarks/out/strategies/<folder>). See
+docs/strategies.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine
+from benchmarks.strategies import page, suites
+from benchmarks.strategies.prepare import Prepared, prepare
+from benchmarks.strategies.summary import LEVEL, summarise
+from benchmarks.strategies.table import TABLE
+from benchmarks.strategies.truth import read_labels
+from diversity import record
+from diversity.errors import DiversityError, InputError
+
+RESULTS = Path(__file__).parents[1] / "results" / "strategies.json"
+SEEDS = 20
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is run.
+
+    Attributes:
+        strategies: Names of `TABLE`.
+        seeds: Draws of strategies that draw.
+        model: Encoder that strategies see.
+        captions: Whether captions may tell views.
+    """
+
+    strategies: tuple[str, ...]
+    seeds: int = SEEDS
+    model: str = "toon"
+    captions: bool = False
+
+
+@dataclass
+class Log:
+    """Runs that were done, in a file of one JSON object a line.
+
+    Attributes:
+        file: Where they are appended.
+        rows: Key of a run → its row.
+        torn: Whether the file ends within a line.
+    """
+
+    file: Path
+    rows: dict[str, Row] = field(default_factory=dict)
+    torn: bool = False
+
+    @classmethod
+    def read(cls, file: Path) -> Log:
+        """What is there; a last line that a killed run left half-written is passed over, and repeated."""
+        log = cls(file)
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            log.torn = bool(text) and not text.endswith("\n")
+            for line in text.splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                log.rows[row["key"]] = row
+        return log
+
+    def add(self, row: Row) -> None:
+        """Append one row and flush it."""
+        self.rows[row["key"]] = row
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as handle:
+            handle.write("\n" * self.torn + json.dumps(row) + "\n")
+        self.torn = False
+
+
+def runs(prepared: Prepared, budgets: Sequence[int], settings: Settings) -> Iterator[tuple[str, str, int, int]]:
+    """(strategy, pool, budget, seed) of everything that is to be run on one set."""
+    for name in settings.strategies:
+        row = TABLE[name]
+        for pool in row.pools:
+            for budget in budgets:
+                for seed in range(settings.seeds if row.draws else 1):
+                    yield name, pool, budget, seed
+
+
+def one_run(prepared: Prepared, name: str, pool: str, budget: int, seed: int) -> tuple[dict[str, Any], str | None]:
+    """Scores of one choice, or why there is none."""
+    start = time.process_time()
+    try:
+        picks = TABLE[name].pick(prepared.pools[pool], budget, seed=seed).order
+    except DiversityError as error:
+        return {}, str(error)
+    seconds = time.process_time() - start
+    return {**prepared.judge.scores(prepared.rows[pool][picks]), "cpu": seconds, "kept": len(picks)}, None
+
+
+def run_set(one: suites.LabelledSet, suite: str, budgets: Sequence[int], settings: Settings, log: Log) -> list[Row]:
+    """Every run of one set, those that `log` has taken from it."""
+    prepared = prepare(one, suite, model=settings.model, captions=settings.captions)
+    common = {"suite": suite, "set": one.name, "encoder": prepared.encoder, "judged_by": prepared.judged_by}
+    code, done, warm = _code(), [], set[str]()
+    for name, pool, budget, seed in runs(prepared, budgets, settings):
+        key = record.digest([one.name, prepared.digest, code, name, pool, budget, seed])
+        if key not in log.rows:
+            if name not in warm:  # imports and first calls are not what a strategy costs
+                one_run(prepared, name, pool, budget, seed)
+                warm.add(name)
+            scores, problem = one_run(prepared, name, pool, budget, seed)
+            said = {"strategy": name, "pool": pool, "budget": budget, "seed": seed}
+            log.add({"key": key, **common, **said, "scores": scores, "problem": problem})
+        done.append(log.rows[key])
+    return done
+
+
+def run_suite(name: str, suite: suites.Suite, settings: Settings, place: Path) -> dict[str, Any] | None:
+    """The summary of one suite; None where its data is absent."""
+    sets = suite.sets()
+    if not sets:
+        print(f"{name}: absent")
+        return None
+    log, rows = Log.read(place / f"{name}.jsonl"), list[Row]()
+    for one in sets:
+        before = len(log.rows)
+        found = run_set(one, name, suite.budgets, settings, log)
+        rows += found
+        print(f"{name}/{one.name}: {len(found)} runs, {len(log.rows) - before} new", flush=True)
+    return {
+        "name": name,
+        "words": suite.words,
+        "sets": [one.name for one in sets],
+        "budgets": list(suite.budgets),
+        "encoder": rows[0]["encoder"],
+        "judged_by": rows[0]["judged_by"],
+        "captions": settings.captions,
+        "seeds": settings.seeds,
+        "machine": machine(),
+        "rows": summarise(rows),
+    }
+
+
+def write(results: Iterable[dict[str, Any]], file: Path, html: Path) -> None:
+    """Keep the figures and the page; suites that were not run now stay as they were."""
+    earlier: list[dict[str, Any]] = []
+    if file.is_file():
+        earlier = json.loads(file.read_text(encoding="utf-8"))["suites"]
+    new = {result["name"]: result for result in results}
+    kept = [new.pop(result["name"], result) for result in earlier]
+    result = {"level": LEVEL, "suites": [*kept, *new.values()]}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    page.write(result, html)
+    print(f"{file}\n{html}")
+
+
+def _code() -> str:
+    """Changes with the code that chooses and judges."""
+    here = Path(__file__).parent
+    files = [*(here.parents[1] / "diversity" / "select").glob("*.py"), *(here / f for f in ("rivals.py", "truth.py"))]
+    return record.digest([record.file_hash(file) for file in sorted(files)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.strategies",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, nargs="?", help="pictures of your own")
+    parser.add_argument("--suite", action="append", choices=suites.SUITES, help="default: all")
+    parser.add_argument("--labels", type=Path, help="CSV with `file` and the columns below; without it nothing is true")
+    parser.add_argument("--view", nargs="+", default=["framing", "side"], help="columns that make a view")
+    parser.add_argument("--cell", nargs="*", default=["pose", "background"], help="columns that make a cell besides")
+    parser.add_argument("--group", default="dup_group", help="column that near-copies share")
+    parser.add_argument("--only", nargs="+", metavar="STRATEGY", default=list(TABLE), help=", ".join(TABLE))
+    parser.add_argument("--budgets", type=int, nargs="+", default=[], help="pictures to keep")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--model", default="toon", help="encoder that strategies see")
+    parser.add_argument("--captions", action="store_true", help="let captions tell the views")
+    return parser
+
+
+def _wanted(options: argparse.Namespace) -> tuple[dict[str, suites.Suite], Path, Path]:
+    """Suites to run, where rows and page go, and the file of figures."""
+    if options.folder is not None:
+        labels = None
+        if options.labels is not None:
+            labels = read_labels(options.labels, options.view, options.cell, options.group)
+        one = suites.of_folder(options.folder, labels, options.budgets)
+        place = suites.CACHE / one.words
+        return {one.words: one}, place, place / "strategies.json"
+    names = options.suite or list(suites.SUITES)
+    found = {}
+    for name in names:
+        suite = suites.SUITES[name]
+        found[name] = suites.Suite(suite.words, suite.sets, tuple(options.budgets) or suite.budgets)
+    return found, suites.CACHE, RESULTS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print where the answers are; 2 on an error that the user can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        unknown = [name for name in options.only if name not in TABLE]
+        if unknown or options.seeds < 1 or min(options.budgets, default=1) < 1:
+            raise InputError("These runs cannot be made.", f"Strategies are {', '.join(TABLE)}; numbers start at 1.")
+        chosen, place, file = _wanted(options)
+        settings = Settings(tuple(options.only), options.seeds, options.model, options.captions)
+        results = [run_suite(name, suite, settings, place) for name, suite in chosen.items()]
+    except DiversityError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write([result for result in results if result], file, place / "strategies.html")
+    return 0
