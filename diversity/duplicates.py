@@ -25,7 +25,7 @@ from diversity.calibration import Calibration, Encode, calibrate
 from diversity.config import DuplicatesConfig, IndexConfig
 from diversity.errors import InputError
 from diversity.index import Index, cosine, hamming_pairs, plan
-from diversity.judge import HASH_BITS_UNCHECKED, Judge, Views
+from diversity.judge import HASH_BITS_UNCHECKED, PAIR, Judge, Views
 from diversity.judge import VARIANT as VARIANT
 from diversity.keepers import Kept, Links, greedy
 from diversity.verdicts import Writer, with_counts
@@ -42,11 +42,13 @@ class Evidence:
         thumbnails: content → encoded small picture; without one, a picture is not compared and lines are stricter.
         encode: RGB pictures → float32 [n, d], unit rows, the encoder of the vectors; None: lines are not measured.
         index: budgets of the index.
+        controls: key → hash of the control picture of an edit set; targets of different controls are never copies.
     """
 
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     encode: Encode | None = None
     index: IndexConfig = field(default_factory=IndexConfig)
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ def find(
             not copies of one another.
         pins: keys kept by hand; these always stay.
     """
-    usable = images.with_row_index("_row").filter(pl.col("problem").is_null()).sort("content", "key")
+    usable = _with_pairs(images.with_row_index("_row").filter(pl.col("problem").is_null()), evidence.controls)
+    usable = usable.sort("content", "key")
     distinct = usable.unique("content", keep="first", maintain_order=True)
     rows = vectors[distinct["_row"].to_numpy()].astype(np.float32)
     comparer = Comparer(_pictures(distinct["content"].to_list(), evidence.thumbnails))
@@ -161,9 +164,18 @@ def find(
 # candidates ----------------------------------------------------------------------------------------------------------
 
 
+def _with_pairs(usable: pl.DataFrame, controls: Mapping[str, str]) -> pl.DataFrame:
+    """Targets of an edit set are as different as they and their controls are together."""
+    if not controls:
+        return usable
+    mine = pl.Series([controls.get(key, "") for key in usable["key"]], dtype=pl.String)
+    paired = pl.when(mine == "").then(pl.col("content")).otherwise(pl.col("content") + PAIR + mine)
+    return usable.with_columns(content=paired)
+
+
 def _pictures(contents: list[str], thumbnails: Mapping[str, bytes]) -> Callable[[int], Image.Image | None]:
     def picture(row: int) -> Image.Image | None:
-        data = thumbnails.get(contents[row])
+        data = thumbnails.get(contents[row].partition(PAIR)[0])
         return None if data is None else Image.open(io.BytesIO(data)).convert("RGB")
 
     return picture

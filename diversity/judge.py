@@ -23,6 +23,7 @@ VARIANT = 0.75  # agreement score from which two pictures are the same scene
 BRIDGES = 8  # pictures in between that are tried when two frames of a movement differ
 MOMENT = 0.5  # seconds of one video that count as one moment
 COVERABLE = 0.5  # agreement score from which a bar may be all that differs
+PAIR = "+"  # in a content, before the hash of the control picture of an edit set
 UNTOUCHED = 0.05  # disagreement in the worst spot below which nothing can be hidden there
 SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
 _UNKNOWN = {None, "", "unsure"}
@@ -55,7 +56,15 @@ class Judge:
     def __call__(self, pair: int) -> Judgement:
         """By what the pictures show and what is known of them."""
         judgement = self.shown(pair)
-        return "copy" if judgement == "variant" and self.merge else judgement
+        if judgement == "copy" and self._of_other_controls(pair):
+            return "variant"
+        merged = judgement == "variant" and self.merge and not self._of_other_controls(pair)
+        return "copy" if merged else judgement
+
+    def _of_other_controls(self, pair: int) -> bool:
+        """Whether the two are targets of different control pictures: then each pair says something of its own."""
+        one, two = (self.best[int(ends[pair])]["content"] for ends in (self.links.first, self.links.second))
+        return bool(one.partition(PAIR)[2] != two.partition(PAIR)[2])
 
     def shown(self, pair: int) -> Judgement:
         """The same, variants of one scene told from copies whatever the settings."""

@@ -46,11 +46,16 @@ class Services:
         self._stages = frozenset(stages)
 
     def sources(self) -> list[Source]:
-        """The files of the set as they were when this run began."""
+        """The files of the set as they were when this run began; control pictures of an edit set are not of the set."""
         if self._sources is None:
             from diversity.ingest import list_sources
 
-            self._sources = list_sources(self._dataset.root, self._dataset.config.scan)
+            found = list_sources(self._dataset.root, self._dataset.config.scan)
+            control = self._dataset.config.export.control
+            if control is not None:
+                folder = control.expanduser().absolute()
+                found = [source for source in found if folder not in source.location.parents]
+            self._sources = found
         return self._sources
 
     @property

@@ -88,7 +88,8 @@ def _dedup(context: Context) -> None:
     usable = dataset.usable
     by_hand = pl.col("key").is_in(sorted(_decided(context, "drop")))
     left = usable.filter(~by_hand)
-    evidence = duplicates.Evidence(dict(dataset.read("thumbnails").iter_rows()), _encode(context), config.index)
+    thumbnails = dict(dataset.read("thumbnails").iter_rows())
+    evidence = duplicates.Evidence(thumbnails, _encode(context), config.index, _controls(dataset))
     found = duplicates.find(
         left,
         dataset.vectors(left),
@@ -100,6 +101,18 @@ def _dedup(context: Context) -> None:
     dataset.write("duplicates", pl.concat([found.frame, _alone(usable.filter(by_hand))]))
     dataset.write("neighbours", found.neighbours)
     context.notes["duplicates"] = found.note()
+
+
+def _controls(dataset: Dataset) -> dict[str, str]:
+    """Key → hash of the control picture, for the targets of an edit set that have one."""
+    from diversity.export.controls import hashes
+
+    folder = dataset.config.export.control
+    return {} if folder is None else hashes(folder, dict(dataset.usable.select("key", "path").iter_rows()))
+
+
+def _dedup_inputs(context: Context) -> object:
+    return _by_hand(context), _controls(context.dataset) if context.dataset.has("images") else None
 
 
 def _alone(dropped: pl.DataFrame) -> pl.DataFrame:
@@ -378,7 +391,7 @@ TABLE: dict[str, Stage] = {
         ("duplicates", "neighbours"),
         ("duplicates", "index", "targets"),
         _dedup,
-        _by_hand,
+        _dedup_inputs,
     ),
     "views": Stage(("views", "duplicates"), ("targets",), ("views", "targets"), _views, _rules_and_hand),
     "select": Stage(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from diversity.errors import ExportError
 from diversity.export.items import Item
 from diversity.ingest.source import is_picture_name
+from diversity.record import file_hash
 
 
 class Controls:
@@ -34,24 +36,39 @@ class Controls:
             self._by_path.setdefault(path, file)
             self._by_name[path.rpartition("/")[2]].append(file)
 
+    def find(self, path: str) -> Path | None:
+        """The control of the target at `path`; None where there is none, or several are called so."""
+        stem = _stem(path)
+        named = self._by_name.get(stem.rpartition("/")[2], [])
+        return self._by_path.get(stem, named[0] if len(named) == 1 else None)
+
     def of(self, item: Item) -> Path:
         """The control of a target: of the same path, else the only one of the same name.
 
         Raises:
             ExportError: there is none, or several are called so.
         """
-        path = _stem(item.path)
-        if path in self._by_path:
-            return self._by_path[path]
-        named = self._by_name.get(path.rpartition("/")[2], [])
-        if len(named) == 1:
-            return named[0]
+        found = self.find(item.path)
+        if found is not None:
+            return found
+        named = self._by_name.get(_stem(item.path).rpartition("/")[2], [])
         why = f"{len(named)} pictures in {self._folder} are called so." if named else f"Looked in {self._folder}."
         raise ExportError(
             f"{item.path} has no control picture of its own.",
             why,
             "Give it one of the same name, or drop the target: a pair is exported whole or not at all.",
         )
+
+
+def hashes(folder: Path, paths: Mapping[str, str]) -> dict[str, str]:
+    """Key → hash of the control's bytes, for the targets (key → path) that have one in `folder`.
+
+    Raises:
+        ExportError: `folder` is not a folder.
+    """
+    controls = Controls(folder)
+    found = ((key, controls.find(path)) for key, path in paths.items())
+    return {key: file_hash(file) for key, file in found if file is not None}
 
 
 def _stem(path: str) -> str:
