@@ -13,8 +13,9 @@ PY := $(BIN)/python
 demo: $(READY)
 	@$(BIN)/diversity demo
 
+# one thread per worker: the models of the tests are too small to share a layer between cores
 test: $(READY)
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY)
 	@$(PY) -m pytest -m slow

@@ -31,7 +31,8 @@ CONFIG = {
     "scaling_factor": 1.0,
 }
 KEPT = (12, 32, 64)  # dimensions that survive each halving
-SPREAD = 0.5  # a component's spread is its own to this power: coarse ones stay larger, fine ones drown later in noise
+SPREAD = 0.75  # a component's spread is its own to this power: coarse ones stay larger, fine ones come last
+LEVEL = 0.7  # of the code's root mean square, so that half of the noise schedule is spent on the coarse components
 ANCHOR, SILENT = 64.0, -12.0
 
 
@@ -64,7 +65,7 @@ def fit(pictures: NDArray[np.uint8]) -> tuple[list[Array], Array]:
     last = components(rows - middle, CHANNELS)
     spread = ((rows - middle) @ last.T).std(0)
     scale = spread ** (SPREAD - 1)
-    scale /= np.sqrt(np.mean((spread * scale) ** 2))
+    scale *= LEVEL / np.sqrt(np.mean((spread * scale) ** 2))
     return [*stages, last * scale[:, None]], -(last @ middle) * scale
 
 

@@ -40,6 +40,9 @@ UNET = {
     "cross_attention_dim": 160,
     "attention_head_dim": 4,  # in this class the number of heads
     "norm_num_groups": 16,
+    "resnet_time_scale_shift": "scale_shift",
+    "addition_embed_type": "text",  # the whole prompt also steers every layer: cross-attention alone learns too slowly
+    "addition_embed_type_num_heads": 4,
 }
 TEXT = {"hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 3, "num_attention_heads": 4}
 NOISE = {
@@ -233,9 +236,8 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
     fit = Fit(work, {"model": model, "average": average, "optimiser": optimiser})
     if not fit.resume():
         coarse = warm_text.coarse_targets(examples.latents, examples.index)
-        explained = warm_text.warm(
-            model.text, examples.tokens, coarse, visible_labels(examples.rows), settings.warm_steps
-        )
+        labels = visible_labels(examples.rows)
+        explained = warm_text.warm(model.text, examples.tokens, coarse, labels, settings.warm_steps, settings.cores)
         average.load_state_dict(model.state_dict())
         print(f"captions explain {explained:.3f} of the coarse pictures", flush=True)
         fit.save()

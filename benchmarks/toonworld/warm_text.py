@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from benchmarks.toonworld.fitting import cosine, set_rate
+from benchmarks.toonworld.replicas import Replicas
 
 COARSE = 4  # the picture's latents averaged to this many cells a side
 BATCH, PEAK, WARMUP, LABEL_WEIGHT = 128, 2e-3, 30, 0.1
@@ -41,29 +42,48 @@ def coarse_targets(latents: NDArray[np.float16], rows: NDArray[np.int64]) -> Ten
     return (found - found.mean(0)) / found.std(0)
 
 
-def warm(text: CLIPTextModel, tokens: Sequence[Tensor], coarse: Tensor, labels: dict[str, Tensor], steps: int) -> float:
+class Student(nn.Module):
+    """The text encoder and what reads it, trained together."""
+
+    def __init__(self, text: CLIPTextModel, coarse: int, classes: dict[str, int]) -> None:
+        super().__init__()
+        self.text, self.reader = text, Reader(text.config.hidden_size, coarse, classes)
+
+    def loss(self, tokens: Tensor, coarse: Tensor, labels: Tensor) -> Tensor:
+        """Squared error of the coarse picture [n, c], and cross-entropy of labels int64 [n, axes], −1: not shown."""
+        state = self.text(tokens)[0].mean(1)
+        total = F.mse_loss(self.reader.picture(state), coarse)
+        for target, head in zip(labels.unbind(1), self.reader.labels.values(), strict=True):
+            if (target >= 0).any():
+                total = total + LABEL_WEIGHT * F.cross_entropy(head(state), target, ignore_index=-1)
+        return total
+
+
+def warm(
+    text: CLIPTextModel, tokens: Sequence[Tensor], coarse: Tensor, labels: dict[str, Tensor], steps: int, cores: int
+) -> float:
     """Train `text` in place on caption variants `tokens` (each int64 [n, t]); `labels` int64 [n] per axis, −1 where the
-    picture does not show it. Returns the share of the coarse pictures' variance explained over the last 50 steps.
+    picture does not show it. Returns the share of the coarse pictures' variance that fresh batches' captions explain.
     """
-    classes = {axis: int(values.max()) + 1 for axis, values in labels.items()}
-    reader = Reader(text.config.hidden_size, coarse.shape[1], classes)
-    parameters = [*text.parameters(), *reader.parameters()]
-    optimiser = torch.optim.AdamW([{"params": parameters, "peak": PEAK}], betas=(0.9, 0.98), weight_decay=0.01)
-    explained = []
-    for step in range(steps):
+    student = Student(text, coarse.shape[1], {axis: int(values.max()) + 1 for axis, values in labels.items()})
+    optimiser = torch.optim.AdamW(
+        [{"params": student.parameters(), "peak": PEAK}], betas=(0.9, 0.98), weight_decay=0.01
+    )
+    replicas, rows = Replicas(student, cores), torch.stack(list(labels.values()), 1)
+
+    def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([step, 4])
         items = torch.from_numpy(rng.integers(len(coarse), size=BATCH))
-        state = text(tokens[int(rng.integers(len(tokens)))][items])[0].mean(1)
-        error = F.mse_loss(reader.picture(state), coarse[items])
-        loss = error
-        for axis, head in reader.labels.items():
-            target = labels[axis][items]
-            if (target >= 0).any():
-                loss = loss + LABEL_WEIGHT * F.cross_entropy(head(state), target, ignore_index=-1)
+        return tokens[int(rng.integers(len(tokens)))][items], coarse[items], rows[items]
+
+    for step in range(steps):
         set_rate(optimiser, cosine(step, steps, WARMUP))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        replicas.backward(Student.loss, *batch(step))
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step()
-        explained.append(1 - float(error.detach()))
-    return float(np.mean(explained[-50:]))
+    explained = []
+    with torch.no_grad():
+        for step in range(steps, steps + 10):
+            ids, target, _ = batch(step)
+            explained.append(1 - float(F.mse_loss(student.reader.picture(text(ids)[0].mean(1)), target)))
+    return float(np.mean(explained))
