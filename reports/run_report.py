@@ -110,6 +110,9 @@ def charts(facts: RunFacts) -> tuple[dict[str, Any], dict[str, str]]:
     for number, view in enumerate(facts.views()):
         rows = list(view["by_weight"].values())
         add(f"view-{number}", f"Likeness: {view['view']}", [rows], "weight", percent=False)
+    for number, view in enumerate(dict.fromkeys(row["at"]["view"] for row in facts.scores("looks.view"))):
+        title = f"View and looks right: {run_words.view(view)}"
+        add(f"looks-{number}", title, [facts.scores("looks.view", view=view)], "weight", percent=True)
     add("copies", "Share of copies", [facts.scores("copies.share")], "weight", percent=True)
     unrelated = facts.scores("colour.towards", part="colour", prompts="unrelated")
     add("colour", "Way to the set's colours, unrelated prompts", [unrelated], "weight", percent=True)

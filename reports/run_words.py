@@ -56,6 +56,11 @@ MEASURES = {
     "looks.lora": MeasureWords("The subject's own looks shown", "As judged, on prompts with the trigger.", share=True),
     "looks.base": MeasureWords("The same by the base", "What chance gives.", share=True),
     "looks.difference": MeasureWords("Looks learnt", "The LoRA's less the base's.", share=True),
+    "looks.view": MeasureWords(
+        "View and looks right",
+        "Share of what the prompt asks for and of the subject's looks that judges see.",
+        share=True,
+    ),
     "truth.right": MeasureWords("Pictures that judges find right", "One attribute at a time.", share=True),
     "leak.share": MeasureWords(
         "There without the trigger word", "Share of the LoRA's effect that needs no trigger: 0 is clean.", share=True

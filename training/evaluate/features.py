@@ -6,6 +6,7 @@ Not for curating: that is `diversity.encoders`. Numbers of different features ar
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,7 +83,9 @@ class TorchScript:
 
     def __init__(self, file: Path, device: str = "cpu") -> None:
         try:
-            self._network: Any = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch's own successor cannot read these files
+                self._network: Any = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError, ValueError) as error:
             raise _unreadable(file, error) from None
         self._device = device

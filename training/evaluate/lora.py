@@ -180,6 +180,7 @@ def _find(
     control = measures.controls(seen, weight, rows)
     colours = weights.colours(seen, settings, rows)
     fidelity = weights.fidelities(seen, settings, rows)
+    weights.looks_by_view(seen, settings, rows)
     by = "judges" if "judges" in control else "text"
     followed = {w: found[by] for w in settings.swept if by in (found := measures.controls(seen, w, Rows()))}
     bindings, dragged = bound(base, adapter, seen, (settings, tools.cache), rows)

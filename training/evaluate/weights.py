@@ -99,6 +99,19 @@ def fidelities(seen: Seen, settings: EvaluateSettings, rows: Rows) -> dict[float
     return found
 
 
+def looks_by_view(seen: Seen, settings: EvaluateSettings, rows: Rows) -> None:
+    """How far judges see the view that was asked for and the subject's own looks, at every weight (claims C8, C12)."""
+    if seen.judged is None:
+        return
+    for first in seen.gallery.places("subject", settings.weight):
+        view = first.prompt.view
+        for weight in (0.0, *settings.swept) if view and first.prompt.shows else ():
+            drawn = seen.gallery.rows(Place(first.prompt, weight))
+            right = np.array([seen.right(row) for row in drawn])
+            if len(drawn) and np.isfinite(right).all():
+                rows.add("looks.view", estimate.mean(right, "pictures"), view=view, weight=weight)
+
+
 def band(
     fidelity: Mapping[float, Mapping[str, Floats]],
     costs: tuple[Colours | None, Copies | None, Mapping[float, Control]],
