@@ -1,0 +1,292 @@
+"""What the rows of the ladder show: primary correlations, secondary ones, controls, AUCs and verdicts, as plain values.
+
+Not for pages: that is `report.py`. Everything is computed from the rows alone, and twice gives the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.richness import statistics
+from benchmarks.richness.arms import ARMS
+from benchmarks.richness.claims import PARTS, RICHNESS, Judged, Verdict, endpoint, judge, verdict_of
+from benchmarks.richness.statistics import Floats, Found, area, correlation, holm, left_out, permuted, spearman
+from benchmarks.richness.table import Ladder, Row, column, loss, names
+from benchmarks.richness.truth import OVERFITTED
+
+LEAST_CLASS = 8  # LoRAs of either class below which an AUC decides nothing
+OTHER_PROMPTS = ("two32", "bound16")  # arms that are asked for more than the others
+LINES = (0.05, OVERFITTED, 0.15)
+CORE = 55
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One number of a LoRA that richness should predict.
+
+    Attributes:
+        name: P1, ...
+        what: In words.
+        measure: Of its scores.
+        settings: Of the score.
+        sign: Expected: -1 falls with richness.
+    """
+
+    name: str
+    what: str
+    measure: str
+    settings: dict[str, object]
+    sign: int
+
+
+PRIMARY = (
+    Endpoint("P1", "control lost, by judges", "truth.lost", {"weight": 1.0}, -1),
+    Endpoint("P2", "loss gap on common held-out pictures", "loss.gap", {"set": "common"}, -1),
+    Endpoint("P3", "nearer to the set than left-out pictures", "memory.nearer", {"weight": 1.0}, -1),
+    Endpoint(
+        "P4",
+        "colour migration at weight 0.7",
+        "colour.towards",
+        {"part": "colour", "prompts": "unrelated", "weight": 0.7},
+        -1,
+    ),
+    Endpoint("P5", "variety, against the base", "variety.ratio", {"weight": 1.0}, 1),
+)
+SECONDARY = (
+    Endpoint("", "loss gap on pictures like its own", "loss.gap", {"set": "own"}, -1),
+    Endpoint("", "common held-out loss against the base", "loss.held_out", {"set": "common"}, -1),
+    Endpoint("", "nearer in pixels to the set than to fresh renders", "truth.copied", {"weight": 1.0}, -1),
+    Endpoint("", "own colours where others were asked", "truth.repaint", {"weight": 1.0}, -1),
+    Endpoint("", "the character's looks", "truth.identity_gain", {"weight": 1.0}, 1),
+    Endpoint("", "its looks from the side and behind", "truth.turned_away_gain", {"weight": 1.0}, 1),
+    Endpoint("", "its shoes", "truth.shoes_gain", {"weight": 1.0}, 1),
+)
+PREDICTORS = (
+    RICHNESS,
+    "richness.vendi_2",
+    "richness.effective_rank",
+    "richness.distinct",
+    "richness.pictures",
+    "richness.view_entropy",
+    "richness.turntable_coverage",
+)
+
+
+HELD_OUT = (("loss.held_out", "common"), ("loss.gap", "common"), ("loss.held_out", "own"), ("loss.gap", "own"))
+PICKED = ("copies", "near", "fresh", "likeness", "colours", "variety", "views")
+MUST_BE_0 = (
+    "loss.gap",
+    "loss.held_out",
+    "loss.train",
+    "colour.towards",
+    "colour.change",
+    "truth.lost",
+    "truth.control",
+)
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Overfitted or not, told from something.
+
+    Attributes:
+        told_from: In words.
+        line: `truth.lost` from which a LoRA is overfitted.
+        found: AUC.
+        overfitted: LoRAs that are.
+        decided: Whether both classes are large enough.
+        spearman: Of the same scores with `truth.lost`.
+    """
+
+    told_from: str
+    line: float
+    found: Found
+    overfitted: int
+    decided: bool
+    spearman: float
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything that is said of the ladder.
+
+    Attributes:
+        rows, core: LoRAs, and those of the core.
+        characters: Of the core.
+        excluded: Ids left out, with a problem.
+        primary: P1 to P5 with p corrected by Holm.
+        matched: P2 and the common held-out loss at matched exposures.
+        secondary: Other endpoints with richness; uncorrected.
+        predictors: Measure of richness → its rank correlations with the primaries, in their order.
+        areas: AUCs.
+        shuffled: Control that shuffled captions lose beyond ordered ones; the ground truth must see it.
+        identity: Largest absolute score of the untrained LoRA among those that must be 0.
+        false_alarms: Share of label permutations with a Holm-significant primary.
+        claims: Claim → verdict and its parts.
+    """
+
+    rows: int
+    core: int
+    characters: int
+    excluded: list[str]
+    primary: list[tuple[Endpoint, Found]]
+    matched: list[tuple[Endpoint, Found]]
+    secondary: list[tuple[Endpoint, Found]]
+    predictors: dict[str, list[float]]
+    areas: list[Areas]
+    shuffled: Found
+    identity: float
+    false_alarms: float
+    claims: dict[str, tuple[Verdict, list[Judged]]]
+
+    @property
+    def preliminary(self) -> bool:
+        """Whether the core is not complete."""
+        return self.core < CORE
+
+
+def analyse(rows: Sequence[Row]) -> Analysis:
+    """All of it, from the rows of every block."""
+    ladder = Ladder(rows)
+    core = ladder.block("core")
+    primary = [(end, endpoint(ladder, end.measure, **end.settings)) for end in PRIMARY]
+    corrected = holm([found.p for _, found in primary])
+    return Analysis(
+        rows=len(ladder.rows),
+        core=len(core),
+        characters=len(set(names(core).tolist())),
+        excluded=ladder.excluded,
+        primary=[(end, replace(found, p=p)) for (end, found), p in zip(primary, corrected, strict=True)],
+        matched=_matched(core),
+        secondary=[(end, endpoint(ladder, end.measure, **end.settings)) for end in SECONDARY],
+        predictors={
+            name: [_rank(column(core, name), column(core, end.measure, **end.settings)) for end in PRIMARY]
+            for name in PREDICTORS
+        },
+        areas=_areas(ladder),
+        shuffled=_shuffled(ladder),
+        identity=_identity(ladder),
+        false_alarms=_alarms(core),
+        claims=judged(ladder),
+    )
+
+
+def judged(ladder: Ladder) -> dict[str, tuple[Verdict, list[Judged]]]:
+    """Every claim: Holm over all parts that could be computed."""
+    found = [part.effect(ladder) for part in PARTS]
+    tested = [math.nan if part.same else one.p for part, one in zip(PARTS, found, strict=True)]
+    corrected = holm(tested)
+    by_claim: dict[str, list[Judged]] = {}
+    for part, one, p in zip(PARTS, found, corrected, strict=True):
+        by_claim.setdefault(part.claim, []).append(judge(part, one if part.same else replace(one, p=p)))
+    return {claim: (verdict_of(parts), parts) for claim, parts in by_claim.items()}
+
+
+def plain(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as JSON takes it: nan as null."""
+
+    def clean(value: object) -> object:
+        if isinstance(value, float):
+            return float(f"{value:.5g}") if math.isfinite(value) else None
+        if isinstance(value, dict):
+            return {str(key): clean(one) for key, one in value.items() if key != "effect"}
+        if isinstance(value, list | tuple):
+            return [clean(one) for one in value]
+        return value
+
+    told = {name: getattr(analysis, name) for name in analysis.__dataclass_fields__ if name != "claims"}
+    for name in ("primary", "matched", "secondary"):
+        told[name] = [{**asdict(end), **asdict(found)} for end, found in told[name]]
+    told["areas"] = [asdict(area) for area in analysis.areas]
+    told["shuffled"] = asdict(analysis.shuffled)
+    told["claims"] = {
+        claim: {
+            "verdict": verdict,
+            "parts": [
+                {
+                    "what": one.part.what,
+                    "least": one.part.least,
+                    "same": one.part.same,
+                    **asdict(one.found),
+                    "verdict": one.verdict,
+                    "settles": one.settles,
+                }
+                for one in parts
+            ],
+        }
+        for claim, (verdict, parts) in analysis.claims.items()
+    }
+    cleaned: dict[str, Any] = json.loads(json.dumps(clean(told)))
+    return cleaned
+
+
+def _matched(core: Sequence[Row]) -> list[tuple[Endpoint, Found]]:
+    """Loss measures where every LoRA has shown each distinct picture equally often."""
+    rich, who = column(core, RICHNESS), names(core)
+    found = []
+    for name, what in (("gap", "loss gap"), ("held_out", "held-out loss against the base")):
+        values = [loss(row, ARMS[row["arm"]].matched(row["distinct"]), "common", name) for row in core]
+        end = Endpoint("", f"{what} at 25 exposures per distinct picture", f"loss.{name}", {"set": "common"}, -1)
+        found.append((end, correlation(rich, np.array(values, float), who)))
+    return found
+
+
+def _areas(ladder: Ladder) -> list[Areas]:
+    """From held-out losses, and from `pick` alone."""
+    rows = [row for row in ladder.block("core", "claims") if row["arm"] not in OTHER_PROMPTS]
+    lost, who = column(rows, "truth.lost", weight=1.0), names(rows)
+    known = np.isfinite(lost)
+    rows, lost, who = [row for row, ok in zip(rows, known, strict=True) if ok], lost[known], who[known]
+    if len(set(who.tolist())) < statistics.LEAST_CHARACTERS:
+        return []
+    held = np.stack([column(rows, m, set=s) for m, s in HELD_OUT], axis=1)
+    seen = np.stack([column(rows, f"pick.{name}") for name in PICKED], axis=1)
+    found = []
+    for line in LINES:
+        labels = lost >= line
+        told: dict[str, Floats] = {
+            "common held-out loss against the base": np.nan_to_num(held[:, 0]),
+            "held-out measures, one character left out": left_out(held, labels, who),
+            "sample pictures alone (pick), one character left out": left_out(seen, labels, who),
+        }
+        decided = min(int(labels.sum()), int((~labels).sum())) >= LEAST_CLASS
+        found += [
+            Areas(name, line, area(scores, labels, who), int(labels.sum()), decided, spearman(scores, lost))
+            for name, scores in told.items()
+        ]
+    return found
+
+
+def _shuffled(ladder: Ladder) -> Found:
+    shuffled, rich = (ladder.scores(arm, "truth.lost", weight=1.0) for arm in ("shuffled16", "rich16"))
+    return statistics.paired({name: shuffled[name] - rich[name] for name in shuffled.keys() & rich.keys()})
+
+
+def _identity(ladder: Ladder) -> float:
+    values = [
+        abs(float(one["value"]))
+        for row in ladder.block("identity")
+        for one in row["scores"]
+        if one["measure"] in MUST_BE_0 and one["value"] is not None
+    ]
+    return max(values, default=math.nan)
+
+
+def _alarms(core: Sequence[Row]) -> float:
+    rich, who, nulls = column(core, RICHNESS), names(core), []
+    for end in PRIMARY:
+        values = column(core, end.measure, **end.settings)
+        if len(core) and np.isfinite(values).all() and math.isfinite(spearman(rich, values)):
+            nulls.append(permuted(rich, values, who, rounds=2000))
+    return statistics.false_alarms(nulls) if nulls else math.nan
+
+
+def _rank(x: Floats, y: Floats) -> float:
+    known = np.isfinite(x) & np.isfinite(y)
+    return spearman(x[known], y[known]) if known.sum() > 2 else math.nan

@@ -1,0 +1,130 @@
+"""Runs the ladder: ``python -m benchmarks.richness [--limit N]``, job after job, one line of results for each LoRA.
+
+Not for what a job does (`bench.py`). A call goes on where the last one stopped; a line that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from benchmarks.richness import people
+from benchmarks.richness.arms import Job, jobs
+from diversity import workspace
+from diversity.errors import DiversityError, InputError
+from training import judges
+from training.errors import TrainingError
+from training.evaluate import ladder
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+WORK = HERE.parent / "out" / "ladder"
+
+
+class Bench(Protocol):
+    """Makes rows."""
+
+    def row(self, job: Job) -> dict[str, Any]:
+        """The row of one LoRA."""
+        ...
+
+
+def planned() -> list[Job]:
+    """All jobs in order, of the characters that are here."""
+    return jobs([toon.name for toon in people.toons()], [model.name for model in people.kaykit()])
+
+
+def done(results: Path) -> dict[str, dict[str, Any]]:
+    """Rows by id, of every block's file.
+
+    Raises:
+        WorkspaceError: a line cannot be read.
+    """
+    return {row["id"]: row for file in sorted(results.glob("*.jsonl")) for row in ladder.read(file)}
+
+
+def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) -> int:
+    """Make the rows that are missing, at most `limit` of them; how many were made.
+
+    A LoRA that cannot be trained or drawn with gets a row that says so, and is excluded by the protocol.
+    """
+    known, made = done(results), 0
+    for job in todo:
+        if job.id in known:
+            continue
+        if made == limit:
+            break
+        began = time.perf_counter()
+        try:
+            row = bench.row(job)
+        except TrainingError as error:
+            about = {"id": job.id, "block": job.block, "character": job.character, "arm": job.arm}
+            row = {**about, "problem": str(error), "scores": []}
+        one_base([*known.values(), row])
+        append(results / f"{job.block}.jsonl", row)
+        made += 1
+        print(f"{len(known) + made} of {len(todo)}  {job.id}  {time.perf_counter() - began:.0f} s", flush=True)
+    return made
+
+
+def append(file: Path, row: dict[str, Any]) -> None:
+    """Add one line, so that it is there after a power cut."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8", newline="\n") as handle:
+        handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def one_base(rows: Iterable[dict[str, Any]]) -> None:
+    """See that all rows are of one base model.
+
+    Raises:
+        InputError: they are of several: those are two experiments.
+    """
+    found = sorted({row["base"] for row in rows if row.get("base")})
+    if len(found) > 1:
+        raise InputError(
+            "These results are of another base model.",
+            "LoRAs on different bases cannot be compared.",
+            "Move the older results away, or pass another --results and --work.",
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line entry; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.richness", description=__doc__)
+    parser.add_argument("--base", default="toon", help="base model: toon, or a folder")
+    parser.add_argument("--judges", type=Path, default=judges.FOLDER)
+    parser.add_argument("--limit", type=int, help="most LoRAs to make in this call")
+    parser.add_argument("--work", type=Path, default=WORK, help="pictures, LoRAs and caches")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--plan", action="store_true", help="print what is missing, and stop")
+    args = parser.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        todo = planned()
+        if args.plan:
+            known = done(args.results)
+            print("\n".join(job.id for job in todo if job.id not in known))
+            return 0
+        args.work.mkdir(parents=True, exist_ok=True)
+        with workspace.locked(args.work):
+            from benchmarks.richness.bench import Bench as Real
+
+            made = run(Real(args.base, judges.load(args.judges), args.work), todo, args.results, args.limit)
+        print(f"{made} new rows in {args.results}")
+    except DiversityError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0

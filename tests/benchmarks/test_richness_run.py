@@ -1,0 +1,80 @@
+"""The ladder goes on where it stopped, in its order, and never mixes two base models."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("diffusers", reason="diffusers is not installed: the ladder cannot be trained")
+
+import ladder_rows
+
+from benchmarks.richness import run
+from benchmarks.richness.arms import jobs
+from diversity.errors import InputError
+from training.errors import TrainingError
+
+PLAN = jobs(ladder_rows.TOONS, ladder_rows.MODELS)[1:]  # without the untrained one
+
+
+class Bench:
+    """Makes up rows; stops, or fails on some."""
+
+    def __init__(self, *, stop_after: int | None = None, fails: tuple[str, ...] = (), base: str = "a base") -> None:
+        self.made: list[str] = []
+        self._stop, self._fails, self._base = stop_after, fails, base
+
+    def row(self, job):
+        if len(self.made) == self._stop:
+            raise KeyboardInterrupt
+        if job.id in self._fails:
+            raise TrainingError("The loss is not a number.")
+        self.made.append(job.id)
+        return {**ladder_rows.row(job), "base": self._base}
+
+
+def test_a_stopped_run_goes_on_with_the_next_row(tmp_path):
+    whole = Bench()
+    run.run(whole, PLAN[:12], tmp_path / "whole")
+    first, second = Bench(stop_after=5), Bench()
+    with pytest.raises(KeyboardInterrupt):
+        run.run(first, PLAN[:12], tmp_path / "parts")
+    assert run.run(second, PLAN[:12], tmp_path / "parts") == 7
+    assert [*first.made, *second.made] == whole.made == [job.id for job in PLAN[:12]]
+    files = [(tmp_path / name / "core.jsonl").read_text() for name in ("whole", "parts")]
+    assert files[0] == files[1]
+    assert run.run(Bench(stop_after=0), PLAN[:12], tmp_path / "parts") == 0
+
+
+def test_only_so_many_are_made_and_each_block_has_its_file(tmp_path):
+    assert run.run(Bench(), PLAN[50:], tmp_path, limit=8) == 8
+    assert {file.name for file in tmp_path.iterdir()} == {"core.jsonl", "claims.jsonl"}
+    assert len(run.done(tmp_path)) == 8
+
+
+def test_a_lora_that_breaks_has_a_row_that_says_so(tmp_path):
+    broken = PLAN[1].id
+    run.run(Bench(fails=(broken,)), PLAN[:3], tmp_path)
+    rows = run.done(tmp_path)
+    assert list(rows) == [job.id for job in PLAN[:3]]
+    assert rows[broken]["problem"] == "The loss is not a number."
+    assert rows[broken]["scores"] == []
+
+
+def test_rows_of_another_base_are_refused(tmp_path):
+    run.run(Bench(), PLAN[:2], tmp_path)
+    with pytest.raises(InputError, match="another base"):
+        run.run(Bench(base="another"), PLAN[:3], tmp_path)
+    assert len(run.done(tmp_path)) == 2
+
+
+def test_missing_judges_are_told_plainly(tmp_path, capsys):
+    code = run.main(["--judges", str(tmp_path / "none"), "--work", str(tmp_path / "work"), "--results", str(tmp_path)])
+    assert code == 2
+    assert "judges could not be loaded" in capsys.readouterr().err
+
+
+def test_the_plan_can_be_looked_at(tmp_path, capsys):
+    assert run.main(["--plan", "--results", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.split()
+    assert lines[0] == "identity-toon000"
+    assert lines[1].startswith("mono16-")

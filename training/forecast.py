@@ -1,0 +1,343 @@
+"""What to expect of a LoRA before it is trained: from its set's richness and size and the exposures, by a ridge.
+
+Fitted on the richness ladder, or on one's own runs. Not a promise: every forecast carries its skill on characters that
+it was not fitted on, and where that skill is not surely above 0 it stays off and says why.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluate import ladder
+from training.evaluate.estimate import Estimate, unknown
+
+Floats = NDArray[np.float64]
+
+INPUTS = ("richness", "pictures", "exposures")  # all as logarithms
+LEAST_LORAS, LEAST_SUBJECTS = 20, 4
+LEVEL = 0.9  # of prediction intervals and of the skill's interval
+ROUNDS = 2000
+PENALTY = 1.0  # of the ridge, on standardised inputs: a few per cent of shrinkage at sixty LoRAs
+CONTROLS = ("shuffled16", "two32", "bound16")  # arms of the ladder whose captions differ: no ordinary sets
+EVALUATION = "evaluation"  # of a run's folder, as `evaluate/store.py` has it
+BLOCKS = ("core", "claims", "long")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is forecast.
+
+    Attributes:
+        name: Short.
+        measure, settings: Of a row's scores.
+        words: For people; `{}` takes the number.
+        percent: Whether the number is shown in per cent.
+    """
+
+    name: str
+    measure: str
+    settings: Mapping[str, object]
+    words: str
+    percent: bool = False
+
+
+TARGETS = (
+    Target("gap", "loss.gap", {"set": "common"}, "loss gap on pictures from all sides: {}"),
+    Target("held_out", "loss.held_out", {"set": "common"}, "held-out loss against the base: {}"),
+    Target("own", "loss.gap", {"set": "own"}, "loss gap on pictures like its own: {}"),
+    Target("lost", "truth.lost", {"weight": 1.0}, "{} of what prompts ask for is lost", percent=True),
+    Target(
+        "colour",
+        "colour.towards",
+        {"part": "colour", "prompts": "unrelated", "weight": 0.7},
+        "colours of other prompts move {} of the way to the set's",
+        percent=True,
+    ),
+    Target("variety", "variety.ratio", {"weight": 1.0}, "{} of the base's variety stays", percent=True),
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A set and a plan.
+
+    Attributes:
+        richness: Vendi score of order 1 of its pictures.
+        pictures: How many.
+        exposures: Pictures shown in all: steps × pictures per step; None: as in the LoRAs it was fitted on.
+    """
+
+    richness: float
+    pictures: int
+    exposures: float | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One forecast.
+
+    Attributes:
+        value, low, high: With a 90 % prediction interval: where a single LoRA will lie, not a mean.
+        outside: Inputs that lie outside those it was fitted on; there it guesses.
+    """
+
+    value: float
+    low: float
+    high: float
+    outside: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A straight line in the logarithms of the inputs.
+
+    Attributes:
+        target: What is forecast.
+        slopes: Change of the target when an input is multiplied by e; inputs that did not vary are left out.
+        middle: Input → mean logarithm.
+        level: The target at the middle.
+        half: Half the width of the prediction interval.
+        skill: 1 - squared error / that of the mean, on subjects left out; interval over subjects.
+        ranges: Input → least and largest.
+        typical: Median exposures.
+        loras, subjects: It was fitted on.
+        reason: Why it is off; "" where it is on.
+    """
+
+    target: Target
+    slopes: Mapping[str, float]
+    middle: Mapping[str, float]
+    level: float
+    half: float
+    skill: Estimate
+    ranges: Mapping[str, tuple[float, float]]
+    typical: float
+    loras: int
+    subjects: int
+    reason: str = ""
+
+    @property
+    def on(self) -> bool:
+        """Whether it may be shown."""
+        return not self.reason
+
+    def at(self, inputs: Inputs) -> Expected:
+        """What to expect of one set.
+
+        Raises:
+            ValueError: it is off.
+        """
+        if not self.on:
+            raise ValueError(f"this forecast is off: {self.reason}")
+        exposures = self.typical if inputs.exposures is None else inputs.exposures
+        given = dict(zip(INPUTS, (inputs.richness, float(inputs.pictures), exposures), strict=True))
+        value = self.level + sum(
+            slope * (math.log(given[name]) - self.middle[name]) for name, slope in self.slopes.items()
+        )
+        outside = tuple(
+            name for name, (low, high) in self.ranges.items() if not low * 0.999 <= given[name] <= high * 1.001
+        )
+        return Expected(value, value - self.half, value + self.half, outside)
+
+    def sentence(self, expected: Expected) -> str:
+        """In plain words."""
+        numbers = [expected.value, expected.low, expected.high]
+        value, low, high = (f"{n:.0%}" if self.target.percent else f"{n:+.2f}" for n in numbers)
+        return self.target.words.format(f"{value} ({low} to {high})").replace("-", "−")
+
+    def trust(self) -> str:
+        """How good it is, in plain words."""
+        told = f"{self.skill.value:.0%} ({self.skill.low:.0%} to {self.skill.high:.0%})".replace("-", "−")
+        return f"explains {told} of how LoRAs differ, on subjects it has not seen ({self.subjects} subjects)"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One LoRA to learn from.
+
+    Attributes:
+        subject: What is left out together: a character, or a folder of pictures.
+        encoder: Id of what measured its richness.
+        logs: [3] logarithms of `INPUTS`.
+        scores: Its scores.
+    """
+
+    subject: str
+    encoder: str
+    logs: Floats
+    scores: Sequence[Mapping[str, Any]] = field(repr=False)
+
+
+def examples(rows: Iterable[Mapping[str, Any]]) -> list[Example]:
+    """The LoRAs of a ladder, or of one's own runs (`rows_of_runs`), that were trained in the ordinary way."""
+    found = []
+    for row in rows:
+        if row.get("block", BLOCKS[0]) not in BLOCKS or row.get("arm") in CONTROLS or "problem" in row:
+            continue
+        rich = _score(row["scores"], "richness.vendi_1", {})
+        if rich is None or not row.get("steps"):
+            continue
+        told = json.loads(rich["settings"])
+        shown = float(row["steps"]) * float(row.get("batch", 1))
+        values = (float(rich["value"]), float(row["n"]), shown)
+        if min(values) > 0:
+            encoder = str(told.get("encoder") or told.get("features") or "")
+            found.append(Example(str(row["character"]), encoder, np.log(np.array(values)), row["scores"]))
+    return found
+
+
+def models(found: Sequence[Example], encoder: str | None = None) -> list[Model]:
+    """One for each target.
+
+    Args:
+        found: To fit on.
+        encoder: Whose richness it is to be asked with; examples of other encoders do not count. None: any.
+    """
+    same = [one for one in found if encoder in (None, one.encoder)]
+    why = ""
+    if found and not same:
+        why = "richness was measured there with another encoder, and numbers of different encoders are not comparable"
+    return [fit(same, target, why) for target in TARGETS]
+
+
+def shipped(encoder: str | None = None) -> list[Model]:
+    """Fitted on the ladder that comes with the package."""
+    return models(examples(ladder.read()), encoder)
+
+
+def rows_of_runs(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """Evaluated runs as rows: `run.json` and the evaluation's scores of each folder; those without are passed over.
+
+    The held-out pictures of a run are drawn like its own set, so its loss gap is the one called "own".
+    """
+    import polars as pl
+
+    found = []
+    for folder in folders:
+        record, scores = folder / "run.json", folder / EVALUATION / "scores.parquet"
+        if not (record.is_file() and scores.is_file()):
+            continue
+        told = json.loads(record.read_text(encoding="utf-8"))
+        settings, data = told.get("settings", {}), told.get("data", {})
+        rows = [_as_own(score) for score in pl.read_parquet(scores, glob=False).to_dicts()]
+        found.append(
+            {
+                "id": folder.name,
+                "character": str(told.get("pictures", folder.name)),
+                "n": int(data.get("train", 0)),
+                "steps": int(told.get("step") or settings.get("steps") or 0),
+                "batch": int(settings.get("batch_size", 1)) * int(settings.get("accumulate", 1)),
+                "scores": rows,
+            }
+        )
+    return found
+
+
+def fit(found: Sequence[Example], target: Target, why_off: str = "") -> Model:
+    """A ridge regression, cross-validated by subject.
+
+    The prediction interval is the (1 + n) × `LEVEL`-th smallest absolute error on subjects left out (split conformal
+    prediction, Lei et al. 2018, with left-out subjects in place of a calibration set).
+    """
+    known = [
+        (one, float(score["value"])) for one in found if (score := _score(one.scores, target.measure, target.settings))
+    ]
+    x = np.array([one.logs for one, _ in known]).reshape(len(known), len(INPUTS))
+    y, who = np.array([value for _, value in known]), np.array([one.subject for one, _ in known])
+    subjects = len(np.unique(who))
+    if why_off or len(y) < LEAST_LORAS or subjects < LEAST_SUBJECTS:
+        few = f"it takes {LEAST_LORAS} LoRAs of {LEAST_SUBJECTS} subjects; there are {len(y)} of {subjects}"
+        return _off(target, why_off or few, len(y), subjects)
+    varied = np.ptp(x, axis=0) > 1e-9
+    errors, of_mean = _left_out(x[:, varied], y, who)
+    skill = _skill(errors, of_mean, who)
+    level, slopes = _ridge(x[:, varied], y)
+    reason = ""
+    if not skill.above(0):
+        told = f"{skill.value:.0%} ({skill.low:.0%} to {skill.high:.0%})".replace("-", "−")
+        reason = f"on subjects it has not seen it is not surely better than the mean: skill {told}"
+    rank = min(len(errors), math.ceil((1 + len(errors)) * LEVEL))
+    names = [name for name, some in zip(INPUTS, varied.tolist(), strict=True) if some]
+    ranges = {name: (math.exp(x[:, i].min()), math.exp(x[:, i].max())) for i, name in enumerate(INPUTS)}
+    return Model(
+        target=target,
+        slopes=dict(zip(names, slopes.tolist(), strict=True)),
+        middle={name: float(x[:, i].mean()) for i, name in enumerate(INPUTS)},
+        level=level,
+        half=float(np.sort(np.abs(errors))[rank - 1]),
+        skill=skill,
+        ranges=ranges,
+        typical=float(np.exp(np.median(x[:, INPUTS.index("exposures")]))),
+        loras=len(y),
+        subjects=subjects,
+        reason=reason,
+    )
+
+
+def _ridge(x: Floats, y: Floats) -> tuple[float, Floats]:
+    """Level at the mean of `x`, and slopes [columns]."""
+    from sklearn.linear_model import Ridge
+
+    scale = x.std(axis=0)
+    scale[scale == 0] = 1.0
+    model = Ridge(alpha=PENALTY).fit((x - x.mean(axis=0)) / scale, y)
+    slopes: Floats = np.asarray(model.coef_, np.float64) / scale
+    return float(model.intercept_), slopes
+
+
+def _left_out(x: Floats, y: Floats, who: NDArray[np.str_]) -> tuple[Floats, Floats]:
+    """Errors [n] of the ridge and of the mean, each on a subject that it was not fitted on."""
+    errors, of_mean = np.zeros(len(y)), np.zeros(len(y))
+    for name in np.unique(who):
+        out = who == name
+        level, slopes = _ridge(x[~out], y[~out])
+        errors[out] = y[out] - (level + (x[out] - x[~out].mean(axis=0)) @ slopes)
+        of_mean[out] = y[out] - y[~out].mean()
+    return errors, of_mean
+
+
+def _skill(errors: Floats, of_mean: Floats, who: NDArray[np.str_]) -> Estimate:
+    """1 - squared errors / those of the mean, with an interval over resampled subjects."""
+    names = np.unique(who)
+    own = np.array([(errors[who == name] ** 2).sum() for name in names])
+    mean = np.array([(of_mean[who == name] ** 2).sum() for name in names])
+    if mean.sum() <= 0:
+        return unknown("subjects", "the target does not vary", len(names))
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(names), size=(ROUNDS, len(names)))
+    below = np.maximum(mean[drawn].sum(axis=1), 1e-300)
+    low, high = np.quantile(1 - own[drawn].sum(axis=1) / below, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(float(1 - own.sum() / mean.sum()), float(low), float(high), len(names), "subjects")
+
+
+def _off(target: Target, reason: str, loras: int, subjects: int) -> Model:
+    nothing = unknown("subjects", reason, subjects)
+    return Model(target, {}, {}, math.nan, math.nan, nothing, {}, math.nan, loras, subjects, reason)
+
+
+def _score(
+    scores: Iterable[Mapping[str, Any]], measure: str, settings: Mapping[str, object]
+) -> Mapping[str, Any] | None:
+    """The first score of a measure whose settings agree and whose value is known."""
+    for score in scores:
+        if score["measure"] == measure and score["value"] is not None and math.isfinite(score["value"]):
+            own = json.loads(score["settings"])
+            if all(own.get(key) == value for key, value in settings.items()):
+                return score
+    return None
+
+
+def _as_own(score: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's score with its held-out set called "own"."""
+    settings = json.loads(score["settings"])
+    if score["measure"].startswith("loss.") and "set" in settings:
+        settings["set"] = "own"
+    return {**score, "settings": json.dumps(settings, sort_keys=True)}
