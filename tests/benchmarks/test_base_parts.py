@@ -88,10 +88,10 @@ def test_encoder_hardly_adds_noise(pictures, autoencoder):
         assert float(autoencoder.encode(values).latent_dist.std.max()) < 0.01
 
 
-def test_code_has_unit_scale_and_keeps_most_of_an_unseen_picture(pictures, code):
+def test_code_has_its_level_and_keeps_most_of_an_unseen_picture(pictures, code):
     stages, bias = code
     fitted, unseen = (linear_code.encode(part, stages, bias) for part in (pictures[::2], pictures[1::2]))
-    assert np.sqrt(fitted.var((0, 2, 3)).mean()) == pytest.approx(1, abs=0.01)
+    assert np.sqrt(fitted.var((0, 2, 3)).mean()) == pytest.approx(linear_code.LEVEL, abs=0.01)
     maps = (unseen.transpose(0, 2, 3, 1) - bias) @ np.linalg.pinv(stages[3]).T
     for stage in stages[2::-1]:
         maps = unblock(maps @ stage)
