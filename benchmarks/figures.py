@@ -1,15 +1,23 @@
-"""docs/figures.md from the JSON files in benchmarks/results/: ``python -m benchmarks.figures``. No number is typed."""
+"""docs/figures.md and the README's tables from the JSON files in benchmarks/results/: ``python -m benchmarks.figures``.
+
+No number is typed. In the README, what stands between ``<!-- table NAME -->`` and ``<!-- end NAME -->`` is replaced.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import figures as peers
+from benchmarks.strategies import figures as strategies
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 DOC = HERE.parent / "docs" / "figures.md"
+README = HERE.parent / "README.md"
 HEAD = """# Figures
 
 Measured on the development machine (2 cores, no GPU); every table is written by the command above it, and this page by
@@ -152,16 +160,34 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "scan": scan,
     "overlay": overlay,
     "interval_coverage": intervals,
+    "strategies": strategies.section,
+    "peers": peers.section,
+    "stages": peers.stages,
 }
+README_TABLES: dict[str, Callable[[Any], str]] = {"strategies": strategies.readme, "peers": peers.readme}
+
+
+def filled(text: str, name: str, table: str) -> str:
+    """`text` with `table` between the marks of `name`; the same where there are none."""
+    begin, end = f"<!-- table {name} -->", f"<!-- end {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)
 
 
 def main() -> None:
-    """Write the page from what is there."""
+    """Write the page and the README's tables from what is there."""
     parts = [HEAD.rstrip()]
     for name, write in SECTIONS.items():
         file = RESULTS / f"{name}.json"
         if file.is_file():
             parts.append(write(json.loads(file.read_text(encoding="utf-8"))))
+    before = after = README.read_text(encoding="utf-8")
+    for name, write in README_TABLES.items():
+        file = RESULTS / f"{name}.json"
+        if file.is_file():
+            after = filled(after, name, write(json.loads(file.read_text(encoding="utf-8"))))
+    if after != before:
+        README.write_text(after, encoding="utf-8")
     DOC.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"{DOC.name}: {len(parts) - 1} of {len(SECTIONS)} sections")
 

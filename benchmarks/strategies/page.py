@@ -110,7 +110,7 @@ def _dots(suite: Mapping[str, Any], name: str, budget: int) -> dict[str, Any] | 
     chart.yaxis.major_label_overrides = dict(enumerate(names))
     if MEASURES[name].share:
         chart.xaxis.formatter = NumeralTickFormatter(format="0 %")
-    dots = []
+    dots: list[Any] = []
     for at, (pool, (layer, marker, size)) in enumerate(LAYERS.items()):
         mine = [row for row in rows if row["pool"] == pool]
         places = [names.index(row["strategy"]) + 0.22 * (1 - at) for row in mine]

@@ -199,3 +199,27 @@ def test_ours_is_what_the_product_selects(tmp_path, monkeypatch):
     assert problem is None
     assert scores["kept"] == 40
     assert [pool.keys[i] for i in picks] == product.sort("rank")["key"].to_list()
+
+
+def test_the_readme_gets_its_table_between_its_marks_and_keeps_the_rest():
+    from benchmarks.figures import filled
+
+    text = "before\n<!-- table x -->\nold\n<!-- end x -->\nafter <!-- table y --><!-- end y -->\n"
+    once = filled(text, "x", "| new \\1 |")
+    assert once == text.replace("old", "| new \\1 |")
+    assert filled(once, "x", "| new \\1 |") == once
+    assert filled("no marks", "x", "table") == "no marks"
+
+
+def test_tables_of_figures_hold_every_row(prepared, tmp_path, monkeypatch):
+    from benchmarks.strategies import figures
+
+    monkeypatch.setattr(run, "prepare", lambda *_, **__: prepared)
+    sets = [LabelledSet(name, tmp_path, None) for name in ("one", "two")]
+    settings = run.Settings(("random", "ours", "dpp"), seeds=4)
+    result = {"level": 0.9, "suites": [run.run_suite("d", Suite("Demo", lambda: sets, (4, 8)), settings, tmp_path)]}
+    section = figures.section(result)
+    assert section.count("\n| Demo (2 sets) |") == 2
+    assert section.count("\n| dpp |") == 2  # two pools at the middle budget
+    columns = {line.count("|") for line in figures.readme(result).splitlines()}
+    assert len(columns) == 1

@@ -1,0 +1,65 @@
+"""The tables of the comparison of strategies for docs/figures.md and the README, from results/strategies.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.strategies.page import compared, ours, shown, verdict
+from benchmarks.strategies.truth import MEASURES
+
+README = ("cells", "views", "rare", "copies", "coverage")
+MIDDLE = ("cells", "views", "rare", "copies", "coverage", "richness")
+
+
+def section(result: Mapping[str, Any]) -> str:
+    """Ours against random, then every strategy at the middle budget of each suite."""
+    lines = [
+        "## Ways of choosing",
+        "",
+        "`python -m benchmarks.strategies`: judged by labels and by an encoder that no strategy used; views were "
+        f"guessed, captions ignored. Means over sets with {result['level']:.0%} intervals over sets; differences are "
+        "set by set from random picks of all files at the same number kept. How to read it: "
+        "[strategies.md](strategies.md).",
+        "",
+        readme(result),
+    ]
+    for suite in result["suites"]:
+        lines += ["", *_every(suite)]
+    return "\n".join(lines)
+
+
+def readme(result: Mapping[str, Any]) -> str:
+    """Ours against random on every suite and budget, one row each."""
+    heads = [MEASURES[name].title for name in README]
+    lines = [
+        f"| suite | kept | {' | '.join(heads)} |",
+        "|---|---|" + "---|" * len(heads),
+    ]
+    for suite in result["suites"]:
+        for row in ours(suite["rows"]):
+            told = [_difference(row, name) for name in README] if row["values"] else [row["problem"]] + [""] * 4
+            lines.append(f"| {suite['words']} ({len(suite['sets'])} sets) | {row['budget']} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _difference(row: Mapping[str, Any], name: str) -> str:
+    """`71 %, +16 % (4–28) better`; an en dash where nothing is known."""
+    found = row["values"].get(name)
+    if not found:
+        return "–"
+    told = verdict(row, name)
+    value = shown({**row, "values": {name: {**found, "low": None, "high": None}}}, name)
+    return f"{value}, {compared(row, name)} **{told}**" if told != "not told" else f"{value}, {compared(row, name)}"
+
+
+def _every(suite: Mapping[str, Any]) -> Iterator[str]:
+    budget = suite["budgets"][len(suite["budgets"]) // 2]
+    rows = [row for row in suite["rows"] if row["budget"] == budget and row["values"]]
+    known = [name for name in MIDDLE if any(name in row["values"] for row in rows)]
+    yield f"{suite['words']}, {budget} kept, chosen by {suite['encoder']}, judged by {suite['judged_by']}:"
+    yield ""
+    yield f"| strategy | from | {' | '.join(MEASURES[name].title for name in known)} |"
+    yield "|---|---|" + "---|" * len(known)
+    for row in rows:
+        yield f"| {row['strategy']} | {row['pool']} | {' | '.join(shown(row, name) for name in known)} |"

@@ -1,0 +1,240 @@
+"""What the comparison with peers says of answers, and how it runs and reports them; no peer is installed here."""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import profile_stages
+from benchmarks.peers import environments, protocol, run, tasks
+from benchmarks.peers.environments import Absent, last_line, python_of
+from benchmarks.peers.protocol import Answer
+from benchmarks.peers.tasks import TASKS, Floor, Job, Task
+
+
+def answer(found, seconds=1.0):
+    return Answer(found, seconds, seconds, 0.1, 100.0, "1.0")
+
+
+def test_pairs_are_judged_by_labels_without_what_does_not_count():
+    job = Job("set", {}, ({("a", "b"), ("a", "flip"), ("c", "d")}, {"flip"}))
+    found = tasks.compare_pairs(job, {"pairs": [["a", "b"], ["c", "d"]]}, {"pairs": [["a", "b"], ["a", "c"]]})
+    assert found["ours_f1"] == 1.0
+    assert found["peer_f1"] == pytest.approx(2 * 1 / (2 + 2))
+    assert found["agreement"] == pytest.approx(1 / 3)
+    assert (found["ours_wrong"], found["peer_wrong"]) == (0, 1)
+
+
+def test_where_nothing_is_alike_wrong_pairs_decide():
+    job = Job("distinct", {}, (set(), set()))
+    better = tasks.compare_pairs(job, {"pairs": []}, {"pairs": [["a", "b"]]})
+    worse = tasks.compare_pairs(job, {"pairs": [["a", "b"]]}, {"pairs": []})
+    assert better["ours_f1"] is None
+    kept = TASKS["hash"].floors["imagededup"].answer
+    assert kept(better)
+    assert not kept(worse)
+
+
+def test_scores_are_compared_by_rank_and_flags_one_by_one():
+    def scored(values, flagged):
+        return {
+            "scores": {str(i): {"dark": value} for i, value in enumerate(values)},
+            "flags": {str(i): ["dark"] if i in flagged else [] for i in range(len(values))},
+        }
+
+    job = Job("set", {})
+    found = tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([10, 20, 30, 400], {0, 1}))
+    assert found["dark_rank"] == pytest.approx(1.0)
+    assert found["dark_same_flag"] == 0.75
+    assert tasks.compare_scores(job, scored([1, 1], ()), scored([1, 2], ()))["dark_rank"] is None
+    floor = TASKS["quality"].floors["cleanvision"].answer
+    assert floor(found)
+    assert not floor(tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([4, 3, 2, 1], {0})))
+
+
+def test_objectives_are_recomputed_and_double_picks_are_told(tmp_path):
+    vectors = np.eye(4, dtype=np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    parts = {"parts": {"similarities": 0.0, "greedy": 0.0}}
+    job = Job("eye", {"vectors": str(tmp_path / "v.npy")})
+    found = tasks.compare_objectives(job, {"order": [0, 1, 2], **parts}, {"order": [3, 3, 3], **parts})
+    assert (found["ours_objective"], found["peer_objective"], found["ratio"]) == (3.0, 1.0, 3.0)
+    assert found["peer_twice"] == 2
+
+
+def test_what_a_peer_gets_wrong_is_said_beside_what_is_right():
+    ours = {"1": 4.0, "2": 3.0, "inf": 2.0}
+    peer = {**ours, "also": {"score_X, q = 2": 4.0, "score_K, q = 2": 3.0, "intdiv_X": "TypeError: no"}}
+    found = tasks.compare_vendi(Job("v", {}), ours, peer)
+    assert found["largest_difference"] == 0
+    assert found["score_X, q = 2"] == "4.0 for 3.0000"
+    assert found["score_K, q = 2"] == "equal"
+    assert found["intdiv_X"] == "TypeError: no"
+    off = tasks.compare_vendi(Job("v", {}), ours, {**peer, "2": 3.1})
+    assert not TASKS["vendi"].floors["vendi-score"].answer(off)
+
+
+def test_orphans_are_removed_pictures_that_nothing_left_is_like(tmp_path):
+    angles = np.radians([0, 20, 40])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    line = float(np.cos(np.radians(21)))
+    assert tasks.orphans(vectors, [1, 2], line) == 1
+    assert tasks.orphans(vectors, [1], line) == 0
+    assert tasks.orphans(vectors, [], line) == 0
+    assert tasks.orphans(vectors, [0, 1, 2], line) == 3
+
+
+def test_bursts_have_neighbours_and_ends_that_are_not():
+    rows = tasks.bursts(5, 30, 0)
+    similar = rows @ rows.T - 2 * np.eye(len(rows))
+    assert rows.shape == (150, 64)
+    assert np.median(similar.max(axis=1)) > 0.95
+    assert similar.max(axis=1).min() < 1
+    assert np.median(similar) < 0.5
+
+
+@pytest.mark.parametrize("task", ["vendi", "coverage", "keepers", "facility"])
+def test_our_own_adapters_answer_in_a_process_of_their_own(task, tmp_path):
+    (job,) = TASKS[task].jobs(tmp_path, True)
+    found = protocol.run(TASKS[task].ours, job.asked)
+    assert found.version
+    assert found.seconds > 0
+    assert found.imports > 0
+    if task == "vendi":
+        assert found.found["1"] > found.found["2"] > found.found["inf"] > 1
+    if task == "coverage":
+        assert 0 < found.found["coverage"] < 1
+    if task == "keepers":
+        vectors = np.load(job.asked["vectors"])
+        assert found.found["removed"]
+        assert tasks.orphans(vectors, found.found["removed"], job.asked["threshold"]) == 0
+    if task == "facility":
+        assert len(set(found.found["order"])) == job.asked["keep"]
+
+
+def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
+    (job,) = TASKS["keepers"].jobs(tmp_path, True)
+    row = run.one_row("keepers", job, "paper", run.Settings(tmp_path, repeats=1))
+    assert row["answers"]["ours_orphans"] == 0
+    assert row["answers"]["peer_orphans"] > 0
+    assert row["kept"] is True
+
+
+def test_a_peer_that_fails_is_absent_with_its_last_words(tmp_path):
+    with pytest.raises(Absent, match="it fails: ModuleNotFoundError: No module named 'no_such_adapter'"):
+        protocol.run("no_such_adapter", {}, None)
+    assert last_line("warning\n\nError: no wheels \n\n") == "Error: no wheels"
+
+
+def test_what_does_not_install_is_absent_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        environments, "_uv", lambda cache: [sys.executable, "-c", "import sys; sys.exit('no such wheel')"]
+    )
+    with pytest.raises(Absent, match="does not install: no such wheel"):
+        python_of("prdc", tmp_path)
+    assert not list(tmp_path.rglob(environments.READY))
+
+
+def test_fastdup_is_never_installed_by_us(tmp_path):
+    with pytest.raises(Absent, match=r"non-commercial.*--fastdup"):
+        python_of("fastdup", tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert python_of("fastdup", tmp_path, tmp_path / "python") == tmp_path / "python"
+
+
+def test_runs_alternate_and_a_failing_peer_costs_no_run_of_ours(monkeypatch):
+    order = []
+
+    def fake(adapter, job, python=None):
+        order.append(adapter)
+        if adapter == "broken":
+            raise Absent("it fails: no")
+        return answer({})
+
+    monkeypatch.setattr(protocol, "run", fake)
+    task = Task("words", "ours", {"a": "theirs", "b": "broken"}, lambda *_: [], lambda *_: {})
+    run.alternate(task, Job("x", {}), "a", None, 3)
+    assert order == ["theirs", "ours"] * 3
+    order.clear()
+    with pytest.raises(Absent):
+        run.alternate(task, Job("x", {}), "b", None, 3)
+    assert order == ["broken"]
+
+
+def test_a_promise_needs_both_speed_and_answer():
+    floor = Floor("twice as fast and right", 2.0, lambda found: found["right"] is True)
+    good, bad = {"right": True}, {"right": False}
+    assert run.promise(floor, {"faster": 2.5, "answers": good})["kept"]
+    assert not run.promise(floor, {"faster": 1.5, "answers": good})["kept"]
+    assert not run.promise(floor, {"faster": 2.5, "answers": bad})["kept"]
+    assert run.promise(floor, {"answers": good})["kept"]  # nothing was timed
+    assert run.promise(None, {"answers": good}) == {"floor": None, "kept": None}
+
+
+def test_a_timed_row_has_medians_and_ranges_and_is_kept_among_others(tmp_path, monkeypatch):
+    seconds = iter([4.0, 1.0, 8.0, 2.0, 6.0, 1.0])
+    monkeypatch.setattr(protocol, "run", lambda *_: answer({"pairs": []}, next(seconds)))
+    ours, theirs = run.alternate(TASKS["vendi"], Job("x", {}), "vendi-score", None, 3)
+    told = run.summary(theirs)["seconds"]
+    assert (told["median"], told["low"], told["high"]) == (6.0, 4.0, 8.0)
+    assert run.summary(ours)["seconds"]["median"] == 1.0
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "peers.json")
+    for value in (1, 2):
+        run.write([{"task": "hash", "peer": "p", "input": "i", "n": value}])
+        run.write([{"task": "vendi", "peer": "p", "input": "i", "n": 0}])
+    stored = json.loads((tmp_path / "peers.json").read_text())["rows"]
+    assert [(r["task"], r["n"]) for r in stored] == [("hash", 2), ("vendi", 0)]
+
+
+def test_shares_are_medians_of_alternating_rounds(monkeypatch):
+    taken = {"work": iter([99.0, 4.0, 2.0, 8.0]), "limit": iter([99.0, 1.0, 1.0, 4.0])}  # the first round warms up
+    order = []
+    monkeypatch.setattr(profile_stages, "_seconds", lambda what: order.append(what) or next(taken[what]))
+    row = profile_stages.measured(profile_stages.Part("a", "b", "work", "limit"), 3)
+    assert order == ["work", "limit"] * 4
+    assert (row["seconds"], row["limit_seconds"], row["left"], row["share"]) == (4.0, 1.0, 3.0, 0.25)
+    assert row["spread"] == 0.25
+
+
+def test_vector_parts_run_and_name_their_limits():
+    vectors = tasks.cloud(200, 0, 10)
+    parts = list(profile_stages.vector_parts(vectors, 20))
+    assert [part.against for part in parts].count("one matrix product") == 2
+    for part in parts:
+        part.work()
+        part.limit()
+
+
+def test_the_functions_of_a_profile_are_sorted_by_their_own_time():
+    profile = cProfile.Profile()
+    profile.runcall(lambda: sorted(range(300_000), key=lambda x: -x))
+    found = profile_stages.hottest(profile, 3)
+    assert len(found) == 3
+    assert [row["seconds"] for row in found] == sorted((row["seconds"] for row in found), reverse=True)
+    assert any(row["calls"] == 300_000 for row in found)
+
+
+@pytest.mark.slow
+def test_every_part_of_the_scan_has_work_and_a_limit():
+    pictures = profile_stages.Pictures(profile_stages.SAMPLE / "10_mira", "toon", most=8)
+    rows = [profile_stages.measured(part, 1) for part in pictures.parts()]
+    assert len(rows) == 6
+    assert all(row["seconds"] > 0 and row["limit_seconds"] > 0 for row in rows)
+
+
+def test_tables_of_peers_show_what_is_absent_and_what_is_not_kept():
+    from benchmarks.peers import figures
+
+    timed = run.summary([answer({}, 2.0), answer({}, 4.0)])
+    row = {"task": "hash", "peer": "p", "input": "i", "absent": None, "version": "1", "answers": {"ours_f1": 0.5}}
+    row |= {"ours": timed, "theirs": timed, "faster": 1.0, "floor": "faster", "kept": False}
+    gone = {"task": "copies", "peer": "q", "input": "i", "absent": "no wheels"}
+    lines = figures.readme({"rows": [row, gone]}).splitlines()
+    assert "3.00 (2.00–4.00)" in lines[2]
+    assert "**not kept**" in lines[2]
+    assert "absent: no wheels" in lines[3]
+    assert len({line.count("|") for line in lines}) == 1
