@@ -205,7 +205,7 @@ class Config(Section):
                 values = tomllib.loads(file.read_text(encoding="utf-8-sig"))
             except OSError as error:
                 raise ConfigError(f"{file} cannot be read.", f"{error.strerror or error}.", "Check --config.") from None
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:  # also what is no UTF-8, numbers too long, nesting too deep
                 raise ConfigError(f"{file} is not valid TOML.", f"{error}.", "Mend the file or remove it.") from None
             _from_its_folder(values, file.parent)
         for section, settings in (overrides or {}).items():

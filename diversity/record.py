@@ -34,7 +34,7 @@ def load(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found.get("stages"), dict):
             raise ValueError("it has no stages")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise WorkspaceError(f"{path} cannot be read.", f"{error}.", "Delete it and run again.") from None
     return dict(found)
 

@@ -97,6 +97,7 @@ def run(
         stage.check(dataset)
     workspace.prepare(dataset.folder, dataset.root)
     with workspace.locked(dataset.folder), Services(dataset) as services:
+        workspace.tidy(dataset.folder)
         record.remember_preset(dataset.folder, dataset.config.set.preset)
         services.expect(stages)
         for name, stage in stages.items():

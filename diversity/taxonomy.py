@@ -217,7 +217,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"The taxonomy {file} cannot be read.", f"{error.strerror}.", "Check views.taxonomy."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8, numbers too long, nesting too deep
         raise ConfigError(f"{file} is not valid TOML.", f"{error}.", "Mend the file.") from None
 
 

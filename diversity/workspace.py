@@ -43,7 +43,7 @@ def check(folder: Path, pictures: Path) -> bool:
         try:
             known = json.loads(marker.read_text(encoding="utf-8"))
             found = known["version"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             known, found = {}, "unreadable"
         if found != VERSION:
             raise WorkspaceError(
@@ -52,7 +52,7 @@ def check(folder: Path, pictures: Path) -> bool:
                 "Move it away or pass another folder with --workspace.",
             )
         owner = Path(str(known.get("pictures", pictures)))
-        if owner.is_dir() and not _same(owner, pictures) and folder != default_location(pictures):
+        if _is_folder(owner) and not _same(owner, pictures) and folder != default_location(pictures):
             raise WorkspaceError(
                 f"The workspace {folder} belongs to {owner}.",
                 f"Its tables would be overwritten by those of {pictures}.",
@@ -102,6 +102,14 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed writers left; only while the workspace is held."""
+    places = [folder, *(place for place in folder.iterdir() if place.is_dir() and place.name not in ("export", "runs"))]
+    for place in places:
+        for left in place.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -162,6 +170,13 @@ def _unwritable(path: Path, error: OSError) -> WorkspaceError:
     return WorkspaceError(
         f"{path} cannot be written.", f"{error.strerror or error}.", "Pass another folder with --workspace."
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that this system does not allow: noted on another one
+        return False
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from diversity.dataset import Dataset
     from diversity.progress import Progress
 
+PER_THREAD = 0.3  # gigabytes that decoding a picture of 50 megapixels takes, working copies and all
+
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """PICTURES and what holds for every command on a set."""
@@ -35,6 +37,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", help="open_clip tag or checkpoint file for --model")
     parser.add_argument("--allow-download", action="store_true", help="let open_clip fetch missing weights")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--memory", type=_gigabytes, metavar="GB", help="what a run may take, about (default: as set)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
@@ -59,12 +62,23 @@ def open_dataset(options: argparse.Namespace, **more: dict[str, object]) -> Data
     if options.allow_download:
         given["allow_download"] = True
     preset: dict[str, object] = {"preset": options.preset} if options.preset else {}
+    for section, settings in within(options.memory).items() if options.memory else ():
+        overrides[section] = {**settings, **overrides.get(section, {})}
     for section, settings in {"set": preset, "encoder": given, **more}.items():
         if settings:
             overrides.setdefault(section, {}).update(settings)
     return Dataset.open(
         options.pictures, workspace_folder=options.workspace, config=options.config, overrides=overrides
     )
+
+
+def within(gigabytes: float) -> dict[str, dict[str, object]]:
+    """Settings that keep a run within about so much memory: half for the neighbour index, half for decoding threads."""
+    threads = int(gigabytes / 2 / PER_THREAD)
+    return {
+        "index": {"memory_gb": gigabytes / 2},
+        "scan": {"workers": max(1, min(os.cpu_count() or 1, threads))},
+    }
 
 
 def progress(options: argparse.Namespace) -> Progress:
@@ -98,6 +112,16 @@ def plain(value: object) -> Any:  # noqa: ANN401
     if value is None or isinstance(value, str | int | bool):
         return value
     return str(value)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of gigabytes") from None
+    if not 0.1 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("give at least 0.1 gigabytes")
+    return number
 
 
 def _value(text: str) -> object:

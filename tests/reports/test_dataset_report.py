@@ -326,6 +326,15 @@ def test_what_the_trainer_will_see_is_counted_by_resolution_and_batch(page: Page
     assert "Faces were not measured" in section.text
 
 
+def test_where_nothing_is_cut_nothing_is_said_of_it(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    dataset.write("trainer", dataset.read("trainer").with_columns(lost=pl.lit(0.0), subject=pl.lit(None)))
+    text = Page(dataset_report.write(dataset).read_text(encoding="utf-8")).all("section", id="trainer")[0].text
+    assert "Short of a batch of 4" in text
+    assert "cut off here" not in text
+    assert "How large" not in text
+
+
 def test_variants_stand_side_by_side_with_their_weights(report: tuple[Dataset, Path], page: Page) -> None:
     facts = Facts.read(report[0])
     assert facts.variants
