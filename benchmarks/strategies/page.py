@@ -69,9 +69,14 @@ def shown(entry: Mapping[str, Any], name: str) -> str:
 
 
 def _estimate(found: Mapping[str, Any], measure: Measure) -> str:
-    value = words.number(found["mean"], share=measure.share)
-    interval = words.span(found["low"], found["high"], share=measure.share)
-    return f"{value} ({interval})" if interval else value
+    mean, low, high = (_number(found[end], measure) for end in ("mean", "low", "high"))
+    if found["low"] is None:
+        return mean
+    return f"{mean} ({low.removesuffix(' %')}{' to ' if found['low'] < 0 else '–'}{high})"
+
+
+def _number(value: float | None, measure: Measure) -> str:
+    return words.number(value, share=measure.share).replace("-", "−")
 
 
 def compared(entry: Mapping[str, Any], name: str) -> str:
@@ -102,7 +107,7 @@ def _dots(suite: Mapping[str, Any], name: str, budget: int) -> dict[str, Any] | 
     best: dict[str, float] = {}
     for row in rows:
         best[row["strategy"]] = max(best.get(row["strategy"], float("-inf")), row["values"][name]["mean"])
-    names = sorted(best, key=lambda strategy: best[strategy])
+    names = sorted(best, key=lambda strategy: best[strategy], reverse=MEASURES[name].more_is_better is False)
     chart = charts._figure(
         MEASURES[name].title, height=60 + 24 * len(names), toolbar_location=None, tools="", y_range=(-0.7, len(names))
     )

@@ -81,11 +81,19 @@ def summarise(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "sets": len({row["set"] for row in found if not row["problem"]}),
                 "runs": sum(not row["problem"] for row in found),
                 "problem": next((row["problem"] for row in found if row["problem"]), None),
-                "values": {name: estimate(by_set) for name, by_set in known.items()},
+                "values": {name: _within(estimate(by_set), MEASURES[name].share) for name, by_set in known.items()},
                 "gains": {name: against(by_set, base.get(name, {})) for name, by_set in known.items()},
             }
         )
     return entries
+
+
+def _within(found: Estimate, share: bool) -> Estimate:
+    """A share's interval ends where shares do."""
+    if not share or found["low"] is None:
+        return found
+    low, high = (min(max(float(found[end] or 0.0), 0.0), 1.0) for end in ("low", "high"))
+    return {**found, "low": low, "high": high}
 
 
 def _by_set(rows: Iterable[Row], measure: str) -> dict[str, list[float]]:

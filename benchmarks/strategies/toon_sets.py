@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 COLUMNS = (("framing", "side"), ("pose", "background"), "dup_group")
@@ -12,9 +14,17 @@ BROKEN = ("truncated",)  # a file that cannot be read belongs to no selection
 
 
 def render(folder: Path, seed: int, number: int) -> None:
-    """Write `pictures/` and then `labels.csv` below `folder`; nothing where the labels are there already."""
+    """Write `pictures/` and then `labels.csv` below `folder`; nothing where the labels are there already.
+
+    In a process of its own: the software renderer and numba each bring an LLVM, and two in one process can crash.
+    """
     if (folder / "labels.csv").is_file():
         return
+    with ProcessPoolExecutor(1, get_context("spawn")) as child:
+        child.submit(_render, folder, seed, number).result()
+
+
+def _render(folder: Path, seed: int, number: int) -> None:
     from benchmarks.toonworld.character import sample_character
     from benchmarks.toonworld.render import SEED_STRIDE
     from benchmarks.toonworld.sample_set import SIZE, finish, plan, render_entry

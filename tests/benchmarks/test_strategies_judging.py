@@ -223,3 +223,31 @@ def test_tables_of_figures_hold_every_row(prepared, tmp_path, monkeypatch):
     assert section.count("\n| dpp |") == 2  # two pools at the middle budget
     columns = {line.count("|") for line in figures.readme(result).splitlines()}
     assert len(columns) == 1
+
+
+@pytest.mark.slow
+def test_a_toon_set_is_rendered_once_with_a_label_for_every_picture(tmp_path):
+    from benchmarks.strategies.toon_sets import COLUMNS, render
+
+    render(tmp_path / "set", 88, 0)
+    labels = read_labels(tmp_path / "set" / "labels.csv", *COLUMNS)
+    names = {file.name for file in (tmp_path / "set" / "pictures").iterdir()}
+    assert labels.keys() == names
+    assert len({label.group for label in labels.values()}) < len(names) - 40  # bursts and re-saved copies
+    before = (tmp_path / "set" / "labels.csv").stat().st_mtime_ns
+    render(tmp_path / "set", 88, 0)
+    assert (tmp_path / "set" / "labels.csv").stat().st_mtime_ns == before
+
+
+def test_intervals_of_shares_end_where_shares_do_but_differences_may_be_negative():
+    rows = [
+        {"strategy": name, "pool": ALL, "budget": 1, "set": one, "scores": {"views": value}, "problem": None}
+        for name, values in {"random": (1.0, 0.9, 1.0), "worst": (0.0, 0.1, 0.3)}.items()
+        for one, value in zip("abc", values, strict=True)
+    ]
+    found = {row["strategy"]: row for row in summarise(rows)}
+    assert found["random"]["values"]["views"]["high"] == 1
+    assert found["worst"]["values"]["views"]["low"] == 0
+    assert found["worst"]["gains"]["views"]["low"] < -1
+    assert page.verdict(found["worst"], "views") == "worse"
+    assert re.fullmatch(r"−\d+ % \(−\d+ to −\d+ %\)", page.compared(found["worst"], "views"))
