@@ -56,6 +56,12 @@ class Bench:
     settings: EvaluateSettings = field(default_factory=EvaluateSettings.ladder)
 
     def __post_init__(self) -> None:
+        if missing := [name for name in truth.NEEDED if name not in self.judges.attributes]:
+            raise InputError(
+                f"The judges do not tell {', '.join(missing)}.",
+                "Ground truth is what they see.",
+                "Train them first: benchmarks.toonworld.train_judges.",
+            )
         self.richness = sets.Richness()
         self.characters = {subject.name: number for number, subject in enumerate(everyone())}
 

@@ -28,9 +28,9 @@ GOLDEN = 137.50776  # degrees: the first k of them lie around the whole circle f
 BACKGROUNDS = ("flat", "gradient", "noise", "horizon", "outdoors")  # "pattern" and "indoors" are left for prompts
 TURN, FACE, THIEF, MOMENTS, FRAMES = 36, 72, 56, 12, 16
 TRAINED_MOMENTS = 4  # of MOMENTS; the others are one held-out frame each
-COMMON = (  # the common held-out set
-    ("headshot", (8.0, 95.0, 170.0)),
-    ("half_body", (-20.0, 50.0, -160.0)),
+COMMON = (  # the common held-out set; every view of `asked.VIEWS` is in it
+    ("headshot", (8.0, 50.0, 170.0)),
+    ("half_body", (-20.0, 95.0, -160.0)),
     ("full_body", (15.0, -90.0, 165.0)),
     ("detail", (-10.0, 80.0, -170.0)),
 )

@@ -27,6 +27,7 @@ from training.judges import Judges
 OVERFITTED = 0.10  # `truth.lost` from here on
 AGREEMENT = 0.6  # share of held-out renders that must be judged alike before that is a character's look
 DRAWS, SIDE = 32, 32  # of the pixel comparison: random subsets, and pixels
+NEEDED = ("framing", "side", "background", "hair_colour", "outfit_colour")  # without them nothing is told of control
 REPAINTED = ("hair_colour", "outfit_colour")
 
 Labels = Mapping[str, str]

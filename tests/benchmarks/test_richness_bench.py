@@ -17,6 +17,7 @@ import torch
 from benchmarks.richness import arms, people, pool
 from benchmarks.richness.bench import Bench
 from benchmarks.richness.table import loss, score
+from diversity.errors import InputError
 from training import judges
 from training.evaluate.settings import EvaluateSettings
 
@@ -25,6 +26,7 @@ CLASSES = {
     "framing": pool.FRAMINGS,
     "side": ("front", "side", "back"),
     "hair_colour": ("red", "blonde"),
+    "outfit_colour": ("green", "red"),
     "shoes_colour": ("teal", "red"),
     "background": ("flat", "pattern"),
 }
@@ -52,6 +54,11 @@ def bench(tmp_path, monkeypatch):
     )
     yield Bench(str(tiny_base(tmp_path / "base")), judges.Judges(network, everywhere), tmp_path / "work", few)
     pool.renderer.cache_clear()
+
+
+def test_judges_that_tell_nothing_are_refused(tmp_path):
+    with pytest.raises(InputError, match="framing, side"):
+        Bench("toon", judges.Judges(judges.Network({}), {}), tmp_path)
 
 
 @pytest.mark.slow

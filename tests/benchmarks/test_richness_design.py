@@ -173,6 +173,11 @@ def test_prompts_are_the_same_for_everyone_but_what_they_should_show():
     assert "outfit_kind" in red.asks
 
 
+def test_every_view_that_is_asked_for_is_held_out():
+    """Else fidelity would be measured to training pictures, which rewards copying."""
+    assert {view.label for view in asked.views()} <= {item.view for item in POOL.part("common")}
+
+
 def test_the_same_plan_twice_and_another_for_another_seed():
     assert pool.plan(3, claims=True) == pool.plan(3, claims=True)
     assert pool.plan(3, claims=True) != pool.plan(4, claims=True)
