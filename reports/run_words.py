@@ -130,7 +130,7 @@ def settings(text: str) -> str:
     told: Mapping[str, Any] = json.loads(text)
     said = []
     for name, value in told.items():
-        if name in ("features", "kernel", "line", "seeds", "state", "p"):
+        if name in ("features", "encoder", "level", "kernel", "line", "seeds", "state", "p"):
             continue
         if name == "view":
             said.append(view(str(value)))

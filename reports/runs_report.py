@@ -144,7 +144,7 @@ def _rung(row: Mapping[str, Any], book: _Book) -> One:
 def _encoder(rows: Sequence[Mapping[str, Any]]) -> str:
     """Id of what measured a set's richness; "" where it was not measured."""
     settings = next((row["settings"] for row in rows if row["measure"] == RICHNESS), "{}")
-    return str(json.loads(settings).get("features", ""))
+    return str(json.loads(settings).get("encoder", ""))
 
 
 def _chosen(rows: Sequence[dict[str, Any]], measure: str, at: Mapping[str, object]) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def row(
 
 def scores(richness: float = 4.2, gap: float = 0.31) -> list[dict[str, Any]]:
     found = [
-        row("richness.vendi_1", richness, richness - 1, richness + 1, features="toon-1"),
+        row("richness.vendi_1", richness, richness - 1, richness + 1, encoder="toon-1"),
         row("loss.gap", gap, gap - 0.1, gap + 0.1, set="held_out"),
         row("loss.gap.low", 0.2, 0.1, 0.3, set="held_out"),
         row("copies.share", 0.25, 0.1, 0.5, weight=1.0, line=0.8),

@@ -31,7 +31,6 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     )
     parser.add_argument("--prompts", type=Path, metavar="TOML", help="prompts of your own, see docs/evaluate.md")
     parser.add_argument("--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript, or DINOv2")
-    parser.add_argument("--no-checkpoints", action="store_true", help="do not compare the checkpoints of a run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: float32)")
@@ -57,7 +56,6 @@ def run(name: str, options: argparse.Namespace) -> int:
 
     asked = Options(
         settings=chosen,
-        checkpoints=not options.no_checkpoints,
         **{
             key: getattr(options, key)
             for key in ("base", "prompts", "trigger", "class_word", "copies", "device", "dtype", "allow_download")

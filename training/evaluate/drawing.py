@@ -82,7 +82,7 @@ def wanted(sets: EvaluationSets, settings: EvaluateSettings) -> dict[Place, int]
         swept = {
             "subject": settings.sweep_seeds,
             "novel": settings.sweep_novel_seeds,
-            "unrelated": settings.unrelated_seeds,
+            "unrelated": settings.sweep_unrelated_seeds,
         }
         found[Place(prompt, settings.weight)] = main[prompt.kind]
         for weight in settings.weights:

@@ -125,8 +125,9 @@ def richnesses(seen: Seen, rows: Rows) -> None:
         return
     train = seen.sets.train
     cells = tuple(view or richness.UNSURE for view in train.views)
-    pictures = richness.Pictures(seen.train, np.array(train.groups), cells)
-    told = {"features": seen.features.id, "kernel": "cosine" if seen.centre is None else "centred cosine"}
+    weights = np.array(train.exposures, np.float64) if train.exposures else None
+    pictures = richness.Pictures(seen.train, np.array(train.groups), cells, weights)
+    told = {"encoder": seen.features.id, "kernel": "cosine" if seen.centre is None else "centred cosine"}
     for one in richness.measures(pictures, centre=seen.centre):
         low, high = (np.nan if end is None else end for end in (one.low, one.high))
         rows.add(f"richness.{one.name}", Estimate(one.value, low, high, one.n, "pictures"), **told)

@@ -46,7 +46,6 @@ class Options:
         trigger: The subject's word; None: the run's, or from the captions.
         class_word: Stands in the trigger's place where it is left out.
         copies: A copy detector: a TorchScript file (SSCD), or a folder (DINOv2).
-        checkpoints: Whether a run's checkpoints are compared.
         device, dtype, allow_download: See `training.base.load`.
     """
 
@@ -56,7 +55,6 @@ class Options:
     trigger: str | None = None
     class_word: str = ""
     copies: Path | None = None
-    checkpoints: bool = True
     device: str = "auto"
     dtype: str = "float32"
     allow_download: bool = False
@@ -117,7 +115,7 @@ def evaluate_run(run: Run, options: Options, progress: Progress) -> Evaluated:
     sets, tools = _prepared(found, base, options, progress)
     adapter = lora.load(base, run.lora, name=TESTED)
     evaluation = evaluate_lora(base, adapter, sets, settings, tools)
-    gaps = _checkpoints(run, base, (sets, settings, tools)) if options.checkpoints and sets.held_out else {}
+    gaps = _checkpoints(run, base, (sets, settings, tools)) if sets.held_out else {}
     about: dict[str, object] = {"run": run.id, "record": _record(run)}
     return _stored(
         run.folder / store.FOLDER, (run.lora, base, settings), (evaluation, sets, found), gaps, (tools, about)
@@ -181,14 +179,14 @@ def _judges(base: Base) -> Judges | None:
 
 
 def _checkpoints(run: Run, base: Base, how: tuple[EvaluationSets, EvaluateSettings, Tools]) -> dict[int, LossGap]:
-    """Step → loss gap of every checkpoint whose LoRA file is there."""
+    """Step → loss gap of checkpoints whose LoRA file is there, evenly over the run, the last one among them."""
+    files = [file for folder in sorted(run.checkpoints.glob("step-*")) if (file := folder / runs.LORA_FILE).is_file()]
+    count = min(how[1].checkpoints, len(files))
     found = {}
-    for folder in sorted(run.checkpoints.glob("step-*")):
-        file = folder / runs.LORA_FILE
-        if file.is_file():
-            step = int(folder.name.removeprefix("step-"))
-            adapter = lora.load(base, file, name=folder.name)
-            found[step] = loss_gaps(base, adapter, *how)[HELD_OUT]
+    for file in (files[(i + 1) * len(files) // count - 1] for i in range(count)):
+        step = int(file.parent.name.removeprefix("step-"))
+        adapter = lora.load(base, file, name=file.parent.name)
+        found[step] = loss_gaps(base, adapter, *how)[HELD_OUT]
     return found
 
 

@@ -35,6 +35,7 @@ class Material:
         names: What people read: a path.
         masks: [1, h, w] of each where the loss counts, or None: everywhere.
         time_ids: SDXL's six numbers of each; empty: an uncropped picture.
+        exposures: Relative number of times each was shown; empty: equal. For richness alone.
     """
 
     pictures: tuple[Image.Image, ...] = field(repr=False)
@@ -46,6 +47,7 @@ class Material:
     names: tuple[str, ...]
     masks: tuple[torch.Tensor | None, ...] = field(repr=False)
     time_ids: tuple[tuple[int, ...], ...] = ()
+    exposures: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         parts: list[Sequence[object]] = [self.captions, self.groups, self.contents, self.views, self.names]

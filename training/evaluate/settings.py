@@ -15,23 +15,25 @@ from diversity.config import Section
 class EvaluateSettings(Section):
     """Settings of one evaluation; equal settings, sets and weights give equal numbers."""
 
-    timesteps: int = Field(10, ge=3, description="noise levels of the loss grid, evenly over the schedule")
-    noises: int = Field(2, ge=1, description="noises per picture and level")
-    pictures: int = Field(24, ge=1, description="most pictures of each set on the loss grid, spread over its groups")
+    timesteps: int = Field(8, ge=3, description="noise levels of the loss grid, evenly over the schedule")
+    noises: int = Field(1, ge=1, description="noises per picture and level")
+    pictures: int = Field(16, ge=1, description="most pictures of each set on the loss grid, spread over its groups")
     weight: float = Field(1.0, gt=0, description="LoRA weight at which everything is measured")
     weights: tuple[float, ...] = Field(
-        (0.4, 0.5, 0.6, 0.7, 0.8), description="further LoRA weights, for the sweep over subject and unrelated prompts"
+        (0.5, 0.7, 0.85), description="further LoRA weights, for the sweep over subject and unrelated prompts"
     )
-    keyword_weights: tuple[float, ...] = Field((0.5, 0.7), description="weights of the trigger word in the prompt")
+    keyword_weights: tuple[float, ...] = Field((0.5,), description="weights of the trigger word in the prompt")
     seeds: int = Field(4, ge=1, description="pictures per subject prompt and weight")
     novel_seeds: int = Field(2, ge=1, description="pictures per novel prompt")
-    unrelated_seeds: int = Field(2, ge=1, description="pictures per unrelated prompt and weight")
-    untriggered_seeds: int = Field(2, ge=1, description="pictures per subject prompt without its trigger")
+    unrelated_seeds: int = Field(2, ge=1, description="pictures per unrelated prompt")
+    untriggered_seeds: int = Field(1, ge=1, description="pictures per subject prompt without its trigger")
     sweep_seeds: int = Field(2, ge=1, description="pictures per subject prompt at the further weights")
     sweep_novel_seeds: int = Field(1, ge=0, description="pictures per novel prompt at the further weights; 0: none")
+    sweep_unrelated_seeds: int = Field(1, ge=1, description="pictures per unrelated prompt at the further weights")
     binding_tags: int = Field(1, ge=0, description="bound tags that are tried out; 0: none")
+    checkpoints: int = Field(5, ge=0, description="of a run that are compared, evenly over it; 0: none")
     first_seed: int = Field(90_000, ge=0, description="seeds count up from here, away from those of sample grids")
-    steps: int = Field(16, ge=1, description="denoising steps")
+    steps: int = Field(12, ge=1, description="denoising steps")
     guidance: float = Field(5.0, ge=0, description="classifier-free guidance")
     negative: str = Field("", description="what to steer away from")
     size: tuple[int, int] | None = Field(None, description="width and height in pixels; None: the base's own")
@@ -59,6 +61,7 @@ class EvaluateSettings(Section):
             untriggered_seeds=1,
             sweep_seeds=2,
             sweep_novel_seeds=0,
+            sweep_unrelated_seeds=2,
             binding_tags=0,
             steps=12,
             guidance=3.5,

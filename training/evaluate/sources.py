@@ -20,7 +20,7 @@ from diversity.errors import InputError, WorkspaceError
 from training.config import SourceConfig, TrainConfig
 from training.data import Loader, TrainingData, bucket_rules, gather
 from training.evaluate.sets import Material
-from training.pictures import SELECTION, Picture, beside
+from training.pictures import Picture, beside
 from training.pixels import render
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Found:
 
     Attributes:
         dataset: The set that they are of.
-        train: Pictures that were trained on.
+        train: Pictures that were trained on, related ones too; not those for prior preservation.
         held_out: Pictures that were not; None where that is not known.
         trigger: The subject's word; "" where there is none.
         notes: What a person should know.
@@ -86,13 +86,14 @@ def of_run(run: Run, base: Base) -> Found:
     for row in table.iter_rows(named=True):
         picture = known.get(row["content"])
         if picture is not None and row["role"] in roles:
-            roles[row["role"]].append(replace(picture, plain=row["caption"], source=row["source"]))
+            told = {"plain": row["caption"], "source": row["source"], "exposures": row["exposures"]}
+            roles[row["role"]].append(replace(picture, **told))
     lost = table.height - sum(map(len, roles.values()))
     if not roles["train"]:
         raise InputError(f"No picture of {run.id} is in the set any more.", "", "Put the pictures back.")
     notes = (f"{lost} of the {table.height} pictures of the run are not in the set any more.",) if lost else ()
     loader = Loader(data, base, config, dataset.folder / "cache")
-    own = [picture for picture in roles["train"] if picture.source == SELECTION] or roles["train"]
+    own = [picture for picture in roles["train"] if not picture.source.startswith("prior ")]
     made = [_material(dataset, data, config, some, loader) for some in (own, roles["held_out"])]
     return Found(dataset, made[0], made[1] if len(made[1]) else None, config.captions.trigger or "", notes)
 
@@ -155,6 +156,7 @@ def _material(
         names=tuple(picture.path for picture in pictures),
         masks=tuple(one.get("mask") for one in held),
         time_ids=tuple(tuple(picture.placement.time_ids) for picture in pictures),
+        exposures=tuple(picture.exposures for picture in pictures),
     )
 
 

@@ -19,6 +19,7 @@ from training.commands import evaluate as command
 from training.config import TrainConfig
 from training.evaluate import features, prompts, stored
 from training.evaluate.run import Evaluated, Options, evaluate_file, evaluate_run, name_of
+from training.evaluate.settings import EvaluateSettings
 from training.runs import Run
 from training.train import train
 
@@ -136,6 +137,19 @@ def test_options_become_settings() -> None:
         command.run("evaluate", options())
     with pytest.raises(InputError, match="--pictures"):
         command.run("evaluate", options("--lora", "x.safetensors"))
+
+
+def test_every_setting_is_documented_with_both_presets() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    for name, field in EvaluateSettings.model_fields.items():
+        values = [shown(getattr(preset(), name)) for preset in (EvaluateSettings.full, EvaluateSettings.ladder)]
+        assert f"| `{name}` | {values[0]} | {values[1]} | {field.description} |" in text
+
+
+def shown(value: object) -> str:
+    if value in (None, (), ""):
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def test_names_of_files_are_stable_and_apart(tmp_path: Path) -> None:
