@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +123,13 @@ def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
     assert row["answers"]["ours_orphans"] == 0
     assert row["answers"]["peer_orphans"] > 0
     assert row["kept"] is True
+
+
+def test_a_set_with_broken_files_is_asked_again_without_them(tmp_path):
+    whole, sound = TASKS["quality"].jobs(tmp_path, True)  # the sample set has one file that is cut off
+    files = [sum(file.suffix != ".txt" for file in Path(job.asked["folder"]).iterdir()) for job in (whole, sound)]
+    assert files[0] == files[1] + 1
+    assert sound.label == "sample set, sound files"
 
 
 def test_a_peer_that_fails_is_absent_with_its_last_words(tmp_path):
