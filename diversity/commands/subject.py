@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,10 @@ def run(name: str, options: argparse.Namespace) -> int:
     encoder = _encoder(options.by, dataset)
     dataset.run("scan", progress=progress(options))
     found = subject_check.run(dataset, options.ref, encoder)
+    if dataset.config.set.preset == "style":
+        sys.stderr.write(
+            "diversity: this set is judged as a style: it need not have one subject, so the list says little.\n"
+        )
     emit(options, found, found.text())
     return 0
 
