@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,7 +219,10 @@ def _counted(pairs: set[Pair], ignored: set[str]) -> set[Pair]:
 
 
 def compare_scores(job: Job, ours: Answer, peer: Answer) -> Compared:
-    """Rank correlation (Spearman) of every check's scores, and the share of pictures with the same flag."""
+    """Rank correlation (Spearman) of every check's scores, share of pictures with the same flag, ties of the peer.
+
+    `<check>_tied`: share of pictures that have the peer's most frequent score; where it is large, ranks say little.
+    """
     from scipy.stats import spearmanr
 
     names = sorted(ours["scores"].keys() & peer["scores"].keys())
@@ -227,6 +231,7 @@ def compare_scores(job: Job, ours: Answer, peer: Answer) -> Compared:
         columns = [[answer["scores"][name][check] for name in names] for answer in (ours, peer)]
         constant = any(len(set(column)) < 2 for column in columns)
         found[f"{check}_rank"] = None if constant else float(spearmanr(*columns).statistic)
+        found[f"{check}_tied"] = Counter(columns[1]).most_common(1)[0][1] / len(names) if names else None
         same = [(check in ours["flags"][name]) == (check in peer["flags"][name]) for name in names]
         found[f"{check}_same_flag"] = float(np.mean(same)) if same else None
     return found

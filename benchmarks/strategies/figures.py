@@ -33,13 +33,14 @@ def readme(result: Mapping[str, Any]) -> str:
     """Ours against random on every suite and budget, one row each."""
     heads = [MEASURES[name].title for name in README]
     lines = [
-        f"| suite | kept | {' | '.join(heads)} |",
-        "|---|---|" + "---|" * len(heads),
+        f"| suite | sets answered | kept | {' | '.join(heads)} |",
+        "|---|---|---|" + "---|" * len(heads),
     ]
     for suite in result["suites"]:
         for row in ours(suite["rows"]):
             told = [_difference(row, name) for name in README] if row["values"] else [row["problem"]] + [""] * 4
-            lines.append(f"| {suite['words']} ({len(suite['sets'])} sets) | {row['budget']} | {' | '.join(told)} |")
+            sets = f"{row['sets']} of {len(suite['sets'])}"
+            lines.append(f"| {suite['words']} | {sets} | {row['budget']} | {' | '.join(told)} |")
     return "\n".join(lines)
 
 

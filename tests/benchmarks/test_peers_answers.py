@@ -51,6 +51,7 @@ def test_scores_are_compared_by_rank_and_flags_one_by_one():
     found = tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([10, 20, 30, 400], {0, 1}))
     assert found["dark_rank"] == pytest.approx(1.0)
     assert found["dark_same_flag"] == 0.75
+    assert found["dark_tied"] == 0.25
     assert tasks.compare_scores(job, scored([1, 1], ()), scored([1, 2], ()))["dark_rank"] is None
     floor = TASKS["quality"].floors["cleanvision"].answer
     assert floor(found)

@@ -219,7 +219,7 @@ def test_tables_of_figures_hold_every_row(prepared, tmp_path, monkeypatch):
     settings = run.Settings(("random", "ours", "dpp"), seeds=4)
     result = {"level": 0.9, "suites": [run.run_suite("d", Suite("Demo", lambda: sets, (4, 8)), settings, tmp_path)]}
     section = figures.section(result)
-    assert section.count("\n| Demo (2 sets) |") == 2
+    assert section.count("\n| Demo | 2 of 2 |") == 2
     assert section.count("\n| dpp |") == 2  # two pools at the middle budget
     columns = {line.count("|") for line in figures.readme(result).splitlines()}
     assert len(columns) == 1
