@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from benchmarks import duplicates
 from benchmarks.duplicates import SHARED, Pair
@@ -22,6 +22,7 @@ SAMPLE = Path(__file__).parents[2] / "diversity" / "assets" / "sample_set"
 HASH_BITS = 8
 COPY_COSINE = 0.9  # of imagededup's CNN and of fastdup, their documented defaults
 DIMENSIONS = 512
+BLURRED, BLURS = 12, (0.0, 0.7, 1.4, 2.8, 5.6)  # pictures of the sample set, and radii in pixels
 Answer = Mapping[str, Any]
 Compared = dict[str, float | str | None]
 
@@ -120,6 +121,32 @@ def readable_sets(made: Path, small: bool) -> list[Job]:
                 shutil.copyfile(file, target)
             jobs.append(Job(f"{job.label}, sound files", {"folder": str(place)}, job.truth))
     return jobs
+
+
+def _quality_jobs(made: Path, small: bool) -> list[Job]:
+    """Sets as they are, and some pictures blurred step by step, whose order is known."""
+    return [*readable_sets(made, small), _blurred(made)]
+
+
+def _blurred(made: Path) -> Job:
+    """The first pictures of the sample set, each at every width of `BLURS`: `<number>-<step>.png`."""
+    place = made / "blurred"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    sound = [file for file in sorted((SAMPLE / "10_mira").glob("*.jpg")) if _is_sound(file)][:BLURRED]
+    for number, file in enumerate(sound):
+        with Image.open(file) as image:
+            for step, width in enumerate(BLURS):
+                blurred = image.convert("RGB").filter(ImageFilter.GaussianBlur(width))
+                blurred.save(place / f"{number:02d}-{step}.png")
+    return Job(f"{len(sound)} pictures, each blurred {len(BLURS) - 1} times", {"folder": str(place), "graded": True})
+
+
+def graded(scores: Mapping[str, Mapping[str, float]]) -> float:
+    """Share of neighbouring steps of `_blurred` whose more blurred picture has the lower `blurry` score, 0..1."""
+    pairs = [(name, f"{name[:3]}{int(name[3]) + 1}.png") for name in scores]
+    falls = [scores[more]["blurry"] < scores[less]["blurry"] for less, more in pairs if more in scores]
+    return float(np.mean(falls))
 
 
 def _is_sound(file: Path) -> bool:
@@ -227,6 +254,8 @@ def compare_scores(job: Job, ours: Answer, peer: Answer) -> Compared:
 
     names = sorted(ours["scores"].keys() & peer["scores"].keys())
     found: Compared = {"pictures_of_both": float(len(names))}
+    if job.asked.get("graded"):
+        found["ours_graded"], found["peer_graded"] = graded(ours["scores"]), graded(peer["scores"])
     for check in next(iter(peer["scores"].values()), {}):
         columns = [[answer["scores"][name][check] for name in names] for answer in (ours, peer)]
         constant = any(len(set(column)) < 2 for column in columns)
@@ -355,7 +384,7 @@ TASKS: dict[str, Task] = {
         "Dark, light and blurred pictures, from files",
         "ours_quality",
         {"cleanvision": "cleanvision_checks"},
-        readable_sets,
+        _quality_jobs,
         compare_scores,
         {"cleanvision": Floor("3 times faster, rank correlation at least 0.95", 3.0, _ranks)},
     ),

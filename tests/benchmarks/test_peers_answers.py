@@ -58,6 +58,13 @@ def test_scores_are_compared_by_rank_and_flags_one_by_one():
     assert not floor(tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([4, 3, 2, 1], {0})))
 
 
+def test_a_score_that_falls_with_every_step_of_blur_is_told_from_one_that_does_not():
+    falls = {f"{n:02d}-{step}.png": {"blurry": -float(step)} for n in range(3) for step in range(5)}
+    assert tasks.graded(falls) == 1.0
+    assert tasks.graded({**falls, "01-2.png": {"blurry": 0.0}}) == pytest.approx(11 / 12)
+    assert tasks.graded({name: {"blurry": 1.0} for name in falls}) == 0.0  # cut off at its most
+
+
 def test_objectives_are_recomputed_and_double_picks_are_told(tmp_path):
     vectors = np.eye(4, dtype=np.float32)
     np.save(tmp_path / "v.npy", vectors)
@@ -127,7 +134,7 @@ def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
 
 
 def test_a_set_with_broken_files_is_asked_again_without_them(tmp_path):
-    whole, sound = TASKS["quality"].jobs(tmp_path, True)  # the sample set has one file that is cut off
+    whole, sound = tasks.readable_sets(tmp_path, True)  # the sample set has one file that is cut off
     files = [sum(file.suffix != ".txt" for file in Path(job.asked["folder"]).iterdir()) for job in (whole, sound)]
     assert files[0] == files[1] + 1
     assert sound.label == "sample set, sound files"
