@@ -72,10 +72,11 @@ def set_rate(optimiser: torch.optim.Optimizer, share: float) -> None:
 def update_average(average: nn.Module, module: nn.Module, step: int, decay: float) -> None:
     """Exponential moving average of weights and buffers, faster in the first steps; this is what is exported."""
     decay = min(decay, (1 + step) / (10 + step))
-    for slow, fast in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
-        if slow.is_floating_point():
-            slow.lerp_(fast, 1 - decay)
-        else:
+    pairs = list(zip(average.state_dict().values(), module.state_dict().values(), strict=True))
+    moving = [(slow, fast) for slow, fast in pairs if slow.is_floating_point()]
+    torch._foreach_lerp_([slow for slow, _ in moving], [fast for _, fast in moving], 1 - decay)
+    for slow, fast in pairs:
+        if not slow.is_floating_point():
             slow.copy_(fast)
 
 

@@ -54,8 +54,12 @@ class Replicas:
             return float(value.detach())
 
         values = list(self._threads.map(one, zip(self.models, shares, strict=True)))
-        for parameters in zip(*(model.parameters() for model in self.models), strict=True):
-            found = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            if found:
-                parameters[0].grad = torch.stack(found).sum(0).div_(count) if count > 1 else found[0]
+        self._gather()
         return sum(values) / count
+
+    def _gather(self) -> None:
+        """The mean of the copies' gradients, on the model."""
+        first, *others = ([p.grad for p in model.parameters() if p.grad is not None] for model in self.models)
+        for gradients in others:
+            torch._foreach_add_(first, gradients)
+        torch._foreach_div_(first, float(len(self.models)))

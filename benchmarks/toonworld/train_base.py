@@ -103,7 +103,8 @@ class Examples:
     def __init__(self, data: Path, latents: NDArray[np.float16], tokenizer: CLIPTokenizer, seed: int) -> None:
         import polars as pl
 
-        table = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train")
+        drawn = (pl.col("split") == "train") & ~pl.col("background").is_in(prompts.NOT_DRAWN)
+        table = pl.read_parquet(data / "labels.parquet").filter(drawn)
         self.latents, self.index, self.seed, self.rows = latents, table["index"].to_numpy(), seed, table.to_dicts()
         self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(self.rows, seed)]
         self.empty = tokenize(tokenizer, [""])[0]
@@ -232,7 +233,7 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
     average = copy.deepcopy(model).requires_grad_(False).eval()
     groups = [{"params": model.unet.parameters(), "peak": settings.rate}]
     groups += [{"params": model.text.parameters(), "peak": settings.text_rate}]
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     fit = Fit(work, {"model": model, "average": average, "optimiser": optimiser})
     if not fit.resume():
         coarse = warm_text.coarse_targets(examples.latents, examples.index)
