@@ -21,6 +21,7 @@ QUICK = EvaluateSettings(
     seeds=4,
     novel_seeds=1,
     unrelated_seeds=2,
+    sweep_unrelated_seeds=2,
     untriggered_seeds=1,
     sweep_seeds=2,
     binding_tags=0,
