@@ -8,7 +8,8 @@ endif
 READY := .venv/.ready
 PY := $(BIN)/python
 
-.PHONY: demo test test-slow lint format bench bench-duplicates bench-views bench-scan bench-overlay constraints clean
+.PHONY: demo test test-slow lint format bench constraints clean \
+	bench-duplicates bench-views bench-scan bench-overlay bench-strategies bench-peers bench-stages bench-richness
 
 demo: $(READY)
 	@$(BIN)/diversity demo
@@ -26,10 +27,22 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: bench-scan bench-duplicates bench-views bench-overlay
+bench: bench-scan bench-duplicates bench-views bench-overlay bench-strategies bench-stages bench-peers
+	@$(PY) -m benchmarks.figures
 
-bench-scan bench-duplicates bench-views bench-overlay: bench-%: $(READY)
+bench-scan bench-duplicates bench-views bench-overlay bench-strategies: bench-%: $(READY)
 	@$(PY) -m benchmarks.$*
+
+# exits 1 where a promise is missed; the figures are written all the same
+bench-peers: $(READY)
+	-@$(PY) -m benchmarks.peers
+
+bench-stages: $(READY)
+	@$(PY) -m benchmarks.profile_stages
+
+# hours; goes on where it stopped
+bench-richness: $(READY)
+	@$(PY) -m benchmarks.richness && $(PY) -m benchmarks.richness.report
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; pass one with PYTHON=…"; exit 1; }

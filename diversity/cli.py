@@ -30,6 +30,7 @@ BUILT_IN = {
     "report": ("stage", "write the HTML report"),
     "search": ("search", "find pictures by words or by another picture"),
     "explain": ("explain", "everything known about one picture, and why it was kept or dropped"),
+    "trainer": ("trainer", "what a trainer will see: enlarged, cut off, short of a batch"),
     "subject": ("subject", "pictures of somebody else, or of several, listed first"),
     "pin": ("decide", "always keep these pictures"),
     "drop": ("decide", "never keep these pictures"),
