@@ -27,7 +27,7 @@ BUILT_IN = {
     "score": ("score", "measure richness; --against POOL for coverage of another set"),
     "select": ("stage", "choose and weight pictures"),
     "export": ("stage", "write the selection for trainers"),
-    "report": ("stage", "write the HTML report"),
+    "report": ("report", "write the HTML page: of a set, of an evaluated run, of --runs side by side"),
     "search": ("search", "find pictures by words or by another picture"),
     "explain": ("explain", "everything known about one picture, and why it was kept or dropped"),
     "trainer": ("trainer", "what a trainer will see: enlarged, cut off, short of a batch"),
