@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def overview() -> str:
     """The text of `diversity --help`."""
     rows = {name: help_line for name, (_, help_line) in BUILT_IN.items()} | _offered()
-    lines = [f"  {name:<9} {text}" for name, text in rows.items()]
+    lines = [f"  {name:<10} {text}" for name, text in rows.items()]
     return (
         "usage: diversity COMMAND …\n\n"
         "Finds what a set of training pictures really contains: copies, rare and missing views, how rich it is;\n"
