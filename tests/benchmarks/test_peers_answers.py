@@ -227,11 +227,11 @@ def test_vector_parts_run_and_name_their_limits():
 
 def test_the_functions_of_a_profile_are_sorted_by_their_own_time():
     profile = cProfile.Profile()
-    profile.runcall(lambda: sorted(range(300_000), key=lambda x: -x))
+    profile.runcall(sorted, range(300_000), key=lambda x: -x)
     found = profile_stages.hottest(profile, 3)
     assert len(found) == 3
     assert [row["seconds"] for row in found] == sorted((row["seconds"] for row in found), reverse=True)
-    assert any(row["calls"] == 300_000 for row in found)
+    assert 300_000 in [row["calls"] for row in found]
 
 
 @pytest.mark.slow
