@@ -104,6 +104,14 @@ class Base:
         """Hash of the weights themselves, adapters left out: the same from any folder, changed by any weight."""
         return weights_hash(self)
 
+    @cached_property
+    def schedule(self) -> str:
+        """Hash of the noise schedule and of what is predicted: models of equal weights may still draw differently."""
+        said = (self.prediction_type, self.scheduler.config.get("timestep_spacing"))
+        digest = hashlib.blake2b(repr(said).encode(), digest_size=8)
+        digest.update(self.scheduler.alphas_cumprod.double().numpy().tobytes())
+        return digest.hexdigest()
+
     def encode_pictures(self, pixels: torch.Tensor, *, sample: torch.Generator | None = None) -> torch.Tensor:
         """Pictures → scaled latents.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -78,6 +79,19 @@ def test_a_unicode_path_and_another_place_give_the_same_fingerprint(sd1_folder: 
     with torch.no_grad():
         other.vae.post_quant_conv.bias[0] += 1e-6
     assert bases.weights_hash(other) != one.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"prediction_type": "v_prediction"}, {"timestep_spacing": "trailing"}, {"beta_end": 0.02}],
+    ids=lambda change: next(iter(change)),
+)
+def test_equal_weights_under_another_schedule_are_told_apart(sd1: Base, change: dict[str, object]) -> None:
+    config = {**sd1.scheduler.config, **change}
+    other = dataclasses.replace(sd1, scheduler=type(sd1.scheduler).from_config(config))
+    assert other.fingerprint == sd1.fingerprint
+    assert other.schedule != sd1.schedule
+    assert dataclasses.replace(sd1, name="again").schedule == sd1.schedule
 
 
 def test_a_fp16_variant_alone_loads(sd1: Base, tmp_path: Path) -> None:

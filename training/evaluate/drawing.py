@@ -204,7 +204,7 @@ def _of_base(base: Base, text: str, count: int, settings: EvaluateSettings, cach
     """uint8 [count, h, w, 3] of the base alone."""
     keys = ("first_seed", "steps", "guidance", "negative", "batch")
     key = {
-        "base": base.fingerprint,
+        "base": (base.fingerprint, base.schedule),
         "dtype": str(base.dtype),
         "text": text,
         "count": count,

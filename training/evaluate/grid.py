@@ -146,7 +146,7 @@ def _key(base: Base, material: Material, where: Grid) -> dict[str, object]:
             if part is not None:
                 digest.update(repr(tuple(part.shape)).encode() + part.float().contiguous().numpy().tobytes())
     return {
-        "base": base.fingerprint,
+        "base": (base.fingerprint, base.schedule),
         "dtype": str(base.dtype),
         "captions": material.captions,
         "contents": material.contents,
