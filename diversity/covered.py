@@ -28,6 +28,7 @@ THINNEST = 3  # pixels of the frame that a bar is high and wide
 FAINT = 4.0  # lightness from which a mark may change a pixel
 ONE_SIDED = 0.93  # share of the change of a mark that has one sign
 STROKES = 1.15  # least gradient in a mark's pixels over that of the other picture
+SPAN = 0.25  # of the frame's longer way that a mark must reach; what is smaller may be a mouth or an eye
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     changed = np.abs(apart) > FAINT
     off = apart[changed]
     total = float(np.abs(off).sum())
-    if not LEAST <= changed.mean() <= MOST / 2:
+    if not LEAST <= changed.mean() <= MOST / 2 or _span(changed) < SPAN:
         return None
     if max(float(off[off > 0].sum()), -float(off[off < 0].sum())) < ONE_SIDED * total:
         return None
@@ -121,3 +122,11 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     if max(slopes) < STROKES * min(slopes):
         return None
     return Covered(1 if slopes[1] > slopes[0] else 0, "a mark")
+
+
+def _span(mask: Mask) -> float:
+    """Share of the frame between the outer twentieths of the pixels of a mask, the longer of both ways."""
+    return max(
+        float(np.diff(np.percentile(places, (5, 95)))[0]) / size
+        for places, size in zip(np.nonzero(mask), mask.shape, strict=True)
+    )

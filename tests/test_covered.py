@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scenes import images_of, scene, with_another_expression
 
 from diversity.config import DuplicatesConfig, ScanConfig
+from diversity.covered import hidden
 from diversity.duplicates import find
 from diversity.measure import measure
 
@@ -149,3 +150,18 @@ def test_variants_of_a_scene_stay_or_go_as_the_settings_say(setting: str, kind: 
     assert rows["smile"]["similarity"] >= rows["smile"]["threshold"]
     if kind == "copy":
         assert rows["smile"]["reason"].startswith("Another pose, expression or detail in the scene of first")
+
+
+def test_an_opened_mouth_is_not_taken_for_a_mark() -> None:
+    rng = np.random.default_rng(0)
+    shut = np.dstack([70 + rng.normal(0, 0.3, (96, 96)), np.full((96, 96), 8.0), np.full((96, 96), 12.0)])
+    opened = shut.copy()
+    down, across = np.mgrid[:96, :96]
+    opened[((down - 60) / 5) ** 2 + ((across - 48) / 8) ** 2 < 1] = (38.0, 24.0, 15.0)
+    inside = np.ones((96, 96), bool)
+    assert hidden(shut.astype(np.float32), opened.astype(np.float32), inside) is None
+    strokes = shut.copy()
+    strokes[40:44, 12:84:6, 0] += 15
+    found = hidden(shut.astype(np.float32), strokes.astype(np.float32), inside)
+    assert found is not None
+    assert (found.which, found.by) == (1, "a mark")
