@@ -126,7 +126,7 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
 
 def _span(mask: Mask) -> float:
     """Share of the frame between the outer twentieths of the pixels of a mask, the longer of both ways."""
-    reaches = [
+    reaches: list[float] = [
         float(np.diff(np.percentile(places, (5, 95)))[0]) / size
         for places, size in zip(np.nonzero(mask), mask.shape, strict=True)
     ]
