@@ -26,7 +26,6 @@ from diversity.config import DuplicatesConfig, IndexConfig
 from diversity.errors import InputError
 from diversity.index import Index, cosine, hamming_pairs, plan
 from diversity.judge import HASH_BITS_UNCHECKED, PAIR, Judge, Views
-from diversity.judge import VARIANT as VARIANT
 from diversity.keepers import Kept, Links, greedy
 from diversity.verdicts import Writer, with_counts
 

@@ -5,22 +5,17 @@ Computes nothing beyond counting and formatting, and loads nothing from the netw
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diversity.summary import report_file
 from diversity.workspace import atomic
-from reports import charts, words
+from reports import charts, shell, words
 from reports.facts import Facts, original_folder
 from reports.rows import Picture
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
-
-HERE = Path(__file__).parent
 
 
 def write(dataset: Dataset, out: Path | None = None) -> Path:
@@ -38,37 +33,26 @@ def write(dataset: Dataset, out: Path | None = None) -> Path:
     """
     file = out or report_file(dataset)
     facts = Facts.read(dataset)
-    page = _render(facts, original_folder(dataset, file), _quoted(dataset.root.name))
+    page = _render(facts, original_folder(dataset, file), shell.quoted(dataset.root.name))
     with atomic(file) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return file
 
 
 def _render(facts: Facts, originals: str, pictures_argument: str) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # BokehJS resolves references in writing order
+    environment = shell.environment()
     environment.filters.update(count=words.count, label=words.name, plain=words.plain, cell=words.cell_phrase)
     environment.globals.update(words=words, number=words.number, weight=words.weight)
     drawn = _charts(facts)
-    scripts = [charts.script(), _asset("report.js")] if drawn else [_asset("report.js")]
     return environment.get_template("curation.html.j2").render(
         facts=facts,
         command=pictures_argument,
         charts=drawn,
         cards=[_card(picture) for picture in facts.pictures],
         originals=originals,
-        style=_asset("report.css"),
-        thumbs=[base64.b64encode(jpeg).decode("ascii") for jpeg in facts.thumbnails],
-        scripts=scripts,
-        policy=_policy(scripts),
+        thumbs=shell.thumbs(facts.thumbnails),
         next_step=next_step(facts),
+        **shell.frame(drawn, ("report.css",)),
     )
 
 
@@ -127,23 +111,3 @@ def _card(picture: Picture) -> dict[str, Any]:
         if value is not None:
             card[place] = value
     return card
-
-
-def _policy(scripts: list[str]) -> str:
-    """Content security policy: our own scripts by hash, inline styles and pictures, nothing from anywhere."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
-    )
-    return (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {hashes}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _asset(name: str) -> str:
-    return (HERE / "assets" / name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _quoted(name: str) -> str:
-    """`name` as an argument that a shell takes as one word."""
-    return shlex.quote(name)

@@ -5,7 +5,6 @@ Computes nothing beyond counting and formatting; what is said comes from `picks/
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,7 @@ import polars as pl
 
 from diversity.errors import WorkspaceError
 from diversity.workspace import atomic
-from reports import pick_charts, words
-from reports.charts import script
-from reports.dataset_report import HERE, _asset, _policy, _quoted
+from reports import pick_charts, shell, words
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -70,6 +67,11 @@ class Shown:
     def alt(self) -> str:
         """Alternative text."""
         return f"{self.name}, {self.status}"
+
+    def card(self) -> dict[str, Any]:
+        """What the page's script shows when the picture is opened."""
+        card: dict[str, Any] = {"name": self.name, "path": self.path, "rows": self.rows}
+        return card if self.thumb is None else card | {"thumb": self.thumb}
 
 
 def write(dataset: Dataset, name: str, out: Path | None = None) -> Path:
@@ -198,36 +200,22 @@ def _sample_rows(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _render(facts: Facts) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # BokehJS resolves references in writing order
+    environment = shell.environment()
     environment.filters.update(count=words.count)
     environment.globals.update(words=words, share=_share, span=_span)
     first = {(row["checkpoint"], row["weight"]): index for index, row in reversed(list(enumerate(facts.samples)))}
     drawn = pick_charts.curves(facts.cells, first) if len(facts.cells) > 1 else {}
-    scripts = [script(), _asset("report.js")] if drawn else [_asset("report.js")]
-    cards = [_card(shown) for shown in facts.shown]
     return environment.get_template("pick.html.j2").render(
         facts=facts,
         sections=SECTIONS,
         glossary=GLOSSARY,
         charts=drawn,
         titles=pick_charts.TITLES,
-        cards=cards,
-        command=_quoted(facts.set_name),
-        style=_asset("report.css") + _asset("pick.css"),
-        thumbs=[base64.b64encode(jpeg).decode("ascii") for jpeg in facts.thumbnails],
-        scripts=scripts,
-        policy=_policy(scripts),
+        cards=[shown.card() for shown in facts.shown],
+        command=shell.quoted(facts.set_name),
+        thumbs=shell.thumbs(facts.thumbnails),
+        **shell.frame(drawn, ("report.css", "pick.css")),
     )
-
-
-def _card(shown: Shown) -> dict[str, Any]:
-    card: dict[str, Any] = {"name": shown.name, "path": shown.path, "rows": shown.rows}
-    return card if shown.thumb is None else card | {"thumb": shown.thumb}
 
 
 def _share(value: float | None) -> str:

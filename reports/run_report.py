@@ -5,15 +5,12 @@ Computes nothing beyond counting and formatting; what is said comes from evaluat
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diversity.workspace import atomic
-from reports import run_charts, run_words, words
-from reports.charts import script
-from reports.dataset_report import HERE, _asset, _policy, _quoted
+from reports import run_charts, run_words, shell, words
 from reports.pick_report import Shown
 from reports.run_charts import Point
 from reports.run_facts import RunFacts
@@ -68,29 +65,21 @@ def page(template: str, shown: Sequence[Shown], thumbnails: Sequence[bytes], mor
         thumbnails: Their pictures.
         more: What the template takes beside that; "charts" and "assets" (scripts of its own) among it.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # BokehJS resolves references in writing order
+    environment = shell.environment()
     environment.filters.update(count=words.count)
     environment.globals.update(words=words, said=run_words, share=lambda value: words.number(value, share=True))
-    drawn, assets = more["charts"], more.pop("assets", ())
-    scripts = [*([script()] if drawn else []), _asset("report.js"), *map(_asset, assets)]
+    assets = more.pop("assets", ())
     return environment.get_template(template).render(
-        cards=[_card(one) for one in shown],
-        style="".join(_asset(name) for name in ("report.css", "pick.css", "runs.css")),
-        thumbs=[base64.b64encode(jpeg).decode("ascii") for jpeg in thumbnails],
-        scripts=scripts,
-        policy=_policy(scripts),
+        cards=[one.card() for one in shown],
+        thumbs=shell.thumbs(thumbnails),
+        **shell.frame(more["charts"], ("report.css", "pick.css", "runs.css"), assets),
         **more,
     )
 
 
 def _render(facts: RunFacts) -> str:
     drawn, titles = charts(facts)
-    command = _quoted(str(facts.said.get("pictures") or "PICTURES"))
+    command = shell.quoted(str(facts.said.get("pictures") or "PICTURES"))
     more = {"facts": facts, "sections": SECTIONS, "topics": TOPICS, "charts": drawn, "titles": titles}
     return page("run.html.j2", facts.shown, facts.thumbnails, {**more, "command": command})
 
@@ -137,8 +126,3 @@ def _point(facts: RunFacts, row: dict[str, Any], over: str) -> Point:
     )
     at = row["at"][over]
     return Point(at, row["value"], row["low"], row["high"], card, f"{over.replace('_', ' ')} {at:g}", text)
-
-
-def _card(shown: Shown) -> dict[str, Any]:
-    card: dict[str, Any] = {"name": shown.name, "path": shown.path, "rows": shown.rows}
-    return card if shown.thumb is None else card | {"thumb": shown.thumb}

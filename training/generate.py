@@ -110,7 +110,7 @@ def generate(base: Base, adapters: Sequence[Adapter], plan: GenerationPlan) -> I
         raise InputError(f"The stack names '{missing[0]}'.", "It is not another adapter on the base.")
     pipeline = base.pipeline()
     pipeline.set_progress_bar_config(disable=True)
-    with _put_back(base):
+    with put_back(base):
         for weight in plan.weights:
             scales = dict.fromkeys(base.adapters, 0.0) | plan.stack | dict.fromkeys(names, weight)
             lora.set_scale(base, scales)
@@ -182,7 +182,7 @@ def _denoise(
 
 
 @contextmanager
-def _put_back(base: Base) -> Iterator[None]:
+def put_back(base: Base) -> Iterator[None]:
     """Remember the adapters' weights and the modules' modes, for drawing in evaluation mode."""
     scales = {name: adapter.scale for name, adapter in base.adapters.items()}
     modules = [module for module in (base.unet, base.vae, *base.text_encoders) if module.training]

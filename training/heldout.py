@@ -45,10 +45,9 @@ class HeldOut:
         self.roles = np.array(["train"] * len(twins) + ["held_out"] * len(held_out))
         self._base, self._loader, self._autocast = base, loader, autocast
         self._at_once = max(8, config.batch_size)
-        count = int(base.scheduler.config.num_train_timesteps)
-        levels = config.validation.timesteps
-        self.timesteps = [int((i + 0.5) * count / levels) for i in range(levels)]
-        self._count, self._noises = count, config.validation.noises
+        self.timesteps = levels(base, config.validation.timesteps)
+        self._count = int(base.scheduler.config.num_train_timesteps)
+        self._noises = config.validation.noises
         self.reference: Floats | None = None  # the base model's, measured once
 
     @property
@@ -109,7 +108,9 @@ class HeldOut:
         device = self._base.device
         index = torch.tensor([i for i, _, _ in cells], device=device)
         shape = tuple(batch.latents.shape[1:])
-        noise = torch.stack([self._noise(self.pictures[rows[i]], self.timesteps[t], k, shape) for i, t, k in cells])
+        noise = torch.stack(
+            [noise_of(self.pictures[rows[i]].content, self.timesteps[t], k, shape) for i, t, k in cells]
+        )
         times = torch.tensor([self.timesteps[t] for _, t, _ in cells], device=device)
         part = Batch(
             latents=batch.latents[index],
@@ -119,10 +120,17 @@ class HeldOut:
         )
         return squared_errors(self._base, part, Noise(noise.to(device, batch.latents.dtype), times))
 
-    @staticmethod
-    def _noise(picture: Picture, timestep: int, repeat: int, shape: tuple[int, ...]) -> torch.Tensor:
-        rng = keyed.generator("held out", picture.content, timestep, repeat)
-        return torch.from_numpy(rng.standard_normal(shape, dtype="float32"))
+
+def levels(base: Base, count: int) -> list[int]:
+    """`count` timesteps, each in the middle of its share of the base's schedule."""
+    steps = int(base.scheduler.config.num_train_timesteps)
+    return [int((i + 0.5) * steps / count) for i in range(count)]
+
+
+def noise_of(content: str, timestep: int, repeat: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """The noise of one cell of the grid, float32 of `shape`."""
+    rng = keyed.generator("held out", content, timestep, repeat)
+    return torch.from_numpy(rng.standard_normal(shape, dtype="float32"))
 
 
 def _take(states: TextStates, index: torch.Tensor) -> TextStates:

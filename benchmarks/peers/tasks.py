@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -334,18 +335,10 @@ def _same_or_better_pairs(found: Compared) -> bool:
     return not (isinstance(wrong, float) and isinstance(theirs, float)) or wrong <= theirs
 
 
-def _at_least(name: str, least: float) -> Callable[[Compared], bool]:
+def _within(name: str, least: float = -math.inf, most: float = math.inf) -> Callable[[Compared], bool]:
     def kept(found: Compared) -> bool:
         value = found.get(name)
-        return isinstance(value, float) and value >= least
-
-    return kept
-
-
-def _at_most(name: str, most: float) -> Callable[[Compared], bool]:
-    def kept(found: Compared) -> bool:
-        value = found.get(name)
-        return isinstance(value, float) and value <= most
+        return isinstance(value, float) and least <= value <= most
 
     return kept
 
@@ -378,7 +371,7 @@ TASKS: dict[str, Task] = {
         {"paper": "semdedup_rule", "fiftyone-brain": "fiftyone_duplicates"},
         _burst_jobs,
         compare_removed,
-        {"paper": Floor("no orphan", None, _at_most("ours_orphans", 0.0))},
+        {"paper": Floor("no orphan", None, _within("ours_orphans", most=0.0))},
     ),
     "quality": Task(
         "Dark, light and blurred pictures, from files",
@@ -394,7 +387,7 @@ TASKS: dict[str, Task] = {
         {"apricot": "apricot_facility", "submodlib": "submodlib_facility"},
         _facility_jobs,
         compare_objectives,
-        {"apricot": Floor("twice as fast, objective at least 0.995", 2.0, _at_least("ratio", 0.995))},
+        {"apricot": Floor("twice as fast, objective at least 0.995", 2.0, _within("ratio", least=0.995))},
     ),
     "vendi": Task(
         "Vendi scores of given vectors",
@@ -402,7 +395,7 @@ TASKS: dict[str, Task] = {
         {"vendi-score": "vendi_scores"},
         _vendi_jobs,
         compare_vendi,
-        {"vendi-score": Floor("equal to 1e-6 where it is right", None, _at_most("largest_difference", 1e-6))},
+        {"vendi-score": Floor("equal to 1e-6 where it is right", None, _within("largest_difference", most=1e-6))},
     ),
     "coverage": Task(
         "Coverage of one set of vectors by another",
@@ -410,6 +403,6 @@ TASKS: dict[str, Task] = {
         {"prdc": "prdc_coverage"},
         _coverage_jobs,
         compare_coverage,
-        {"prdc": Floor("equal to 1e-6", None, _at_most("difference", 1e-6))},
+        {"prdc": Floor("equal to 1e-6", None, _within("difference", most=1e-6))},
     ),
 }

@@ -13,9 +13,7 @@ from benchmarks.strategies.summary import LEVEL
 from benchmarks.strategies.table import ALL, CURATED, DISTINCT, POOLS, TABLE
 from benchmarks.strategies.truth import MEASURES, Measure
 from diversity.workspace import atomic
-from reports import charts, words
-from reports.dataset_report import HERE as REPORTS
-from reports.dataset_report import _asset, _policy
+from reports import charts, shell, words
 
 HERE = Path(__file__).parent
 LAYERS = {ALL: ("out", "circle", 9), DISTINCT: ("kept", "circle", 9), CURATED: ("rare", "diamond", 15)}
@@ -26,15 +24,7 @@ border:1px solid var(--muted);line-height:1.45"><b>@name</b><br>@status</div>"""
 
 def write(result: Mapping[str, Any], file: Path) -> None:
     """Write the page of `result` (benchmarks/results/strategies.json) to `file`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([HERE, REPORTS / "templates"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # BokehJS resolves references in writing order
+    environment = shell.environment(HERE)
     environment.globals.update(shown=shown, compared=compared, verdict=verdict, ours=ours, words=words)
     drawn, titles = {}, {}
     for suite in result["suites"]:
@@ -44,7 +34,6 @@ def write(result: Mapping[str, Any], file: Path) -> None:
                 chart = _dots(suite, name, budget)
                 if chart is not None:
                     drawn[key], titles[key] = chart, f"{MEASURES[name].title}, {budget} kept"
-    scripts = [charts.script(), _asset("report.js")]
     text = environment.get_template("page.html.j2").render(
         result=result,
         table=TABLE,
@@ -54,9 +43,7 @@ def write(result: Mapping[str, Any], file: Path) -> None:
         level=LEVEL,
         charts=drawn,
         titles=titles,
-        style=_asset("report.css") + _asset("pick.css"),
-        scripts=scripts,
-        policy=_policy(scripts),
+        **shell.frame(drawn, ("report.css", "pick.css")),
     )
     with atomic(file) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

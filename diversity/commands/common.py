@@ -56,7 +56,7 @@ def open_dataset(options: argparse.Namespace, **more: dict[str, object]) -> Data
         section, dot, key = name.partition(".")
         if not (found and dot and key):
             raise ConfigError(f"'--set {text}' cannot be read.", "", "Write --set SECTION.KEY=VALUE.")
-        overrides.setdefault(section, {})[key] = _value(value)
+        overrides.setdefault(section, {})[key] = setting_value(value)
     encoder = {"model": options.model, "pretrained": options.pretrained, "device": options.device}
     given: dict[str, object] = {key: value for key, value in encoder.items() if value is not None}
     if options.allow_download:
@@ -124,12 +124,15 @@ def _gigabytes(text: str) -> float:
     return number
 
 
-def _value(text: str) -> object:
+def setting_value(text: str) -> object:
+    """What a setting on the command line means: nothing for `none`, else `toml_value`."""
+    return None if text in ("none", "null") else toml_value(text)
+
+
+def toml_value(text: str) -> object:
     """What TOML would make of `text`; else the text itself."""
     import tomllib
 
-    if text in ("none", "null"):
-        return None
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:

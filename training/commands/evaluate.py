@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diversity.commands.common import emit, progress
+from diversity.commands.common import emit, progress, toml_value
 from diversity.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def settings(options: argparse.Namespace) -> EvaluateSettings:
         key, found, value = text.partition("=")
         if not found or not key:
             raise ConfigError(f"'--set {text}' cannot be read.", "", "Write --set KEY=VALUE.")
-        values[key] = _value(value)
+        values[key] = toml_value(value)
     try:
         return EvaluateSettings.model_validate(values)
     except ValidationError as error:
@@ -101,13 +101,3 @@ def settings(options: argparse.Namespace) -> EvaluateSettings:
         raise ConfigError(
             f"The setting '{where}' cannot be used.", f"{first['msg']}.", "docs/evaluate.md lists all settings."
         ) from None
-
-
-def _value(text: str) -> object:
-    """What TOML would make of `text`; else the text itself."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text

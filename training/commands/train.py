@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diversity.commands.common import setting_value
 from diversity.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def settings(options: argparse.Namespace) -> TrainConfig:
         key, found, value = text.partition("=")
         if not found or not key:
             raise ConfigError(f"'--set {text}' cannot be read.", "", "Write --set KEY=VALUE.")
-        values[key] = _value(value)
+        values[key] = setting_value(value)
     given = {key: getattr(options, option) for option, key in SETTINGS.items()}
     values |= {key: value for key, value in given.items() if value is not None}
     if options.allow_download:
@@ -108,16 +108,6 @@ def _source(text: str, kind: str, share: float) -> dict[str, object]:
         except ValueError:
             raise ConfigError(f"'--{kind} {text}' cannot be read.", "", f"Write --{kind} FOLDER=SHARE.") from None
     return {"folder": text, "kind": kind, "share": share}
-
-
-def _value(text: str) -> object:
-    """What TOML would make of `text`; else the text itself."""
-    if text in ("none", "null"):
-        return None
-    try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _text(record: dict[str, Any], result: dict[str, Any]) -> str:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from training import keyed
 from training.base import TextStates
 from training.evaluate.estimate import Floats
 from training.evaluate.kept import kept
 from training.evaluate.sets import Material
 from training.evaluate.settings import EvaluateSettings
 from training.evaluate.weighted import alone
+from training.heldout import TINY, levels, noise_of
 from training.losses import Batch, Noise, squared_errors
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from training.lora import Adapter
 
 AT_ONCE = 16  # cells of the grid per forward pass
-TINY = 1e-12  # a loss of 0 (nothing under the mask) has no logarithm
 TEXTS = 16  # captions encoded at a time
 
 Cell = tuple[int, int, int]  # picture, level, repeat
@@ -60,9 +59,10 @@ class Grid:
 def grid(base: Base, settings: EvaluateSettings, materials: Sequence[Material], most_windows: int = 3) -> Grid:
     """The grid for `materials`, one number of text windows for all of them."""
     count = int(base.scheduler.config.num_train_timesteps)
-    levels = tuple(int((i + 0.5) * count / settings.timesteps) for i in range(settings.timesteps))
     captions = [caption for material in materials for caption in material.captions]
-    return Grid(levels, settings.noises, count, min(base.windows(captions), most_windows))
+    return Grid(
+        tuple(levels(base, settings.timesteps)), settings.noises, count, min(base.windows(captions), most_windows)
+    )
 
 
 def losses(base: Base, adapter: Adapter, material: Material, where: Grid, weight: float = 1.0) -> Floats:
@@ -112,10 +112,10 @@ def _batch(base: Base, material: Material, states: TextStates, cells: Sequence[C
 
 
 def _noise(base: Base, material: Material, where: Grid, cells: Sequence[Cell]) -> Noise:
-    drawn = []
-    for row, t, k in cells:
-        rng = keyed.generator("held out", material.contents[row], where.timesteps[t], k)
-        drawn.append(torch.from_numpy(rng.standard_normal(tuple(material.latents[row].shape), dtype="float32")))
+    drawn = [
+        noise_of(material.contents[row], where.timesteps[t], k, tuple(material.latents[row].shape))
+        for row, t, k in cells
+    ]
     times = torch.tensor([where.timesteps[t] for _, t, _ in cells], device=base.device)
     return Noise(torch.stack(drawn).to(base.device, base.dtype), times)
 

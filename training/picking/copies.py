@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.alignment import PREPARED, Shot, agreement, shot
-from diversity.duplicates import VARIANT
+from diversity.judge import VARIANT
 
 if TYPE_CHECKING:
     from PIL.Image import Image

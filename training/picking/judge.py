@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.evaluate import colour, estimate
-from training.evaluate.estimate import Estimate, Floats
+from training.evaluate.estimate import Estimate
 from training.evaluate.memorisation import Memorisation, memorisation
 from training.evaluate.migration import Migration, migration
 from training.evaluate.variety import LEAST_SEEDS, across, variety
@@ -21,7 +21,6 @@ from training.picking.material import Look, Material
 
 At = tuple[int, int, str]
 BASE: At = (0, 0, "base")
-TURNS = (60.0, 120.0, 180.0, 240.0, 300.0)  # degrees that hues are turned by for the control palette
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class _Bench:
         self._families = training.frame["family"].to_numpy()
         pictures = [colour.content(np.asarray(picture)) for picture in training.pictures]
         self._palette = colour.pooled(pictures)
-        self._control = _control(pictures, self._palette)
+        self._control = colour.control(pictures)
         means = [training.vectors[self._families == f].mean(axis=0) for f in np.unique(self._families)]
         self._mean = np.mean(means, axis=0)
 
@@ -194,16 +193,6 @@ class _Bench:
 
     def _prompts(self, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
         return np.array([self._material.looks[a].sample.asked for a, _ in pairs])
-
-
-def _control(pictures: Sequence[Floats], palette: colour.Palette | None) -> colour.Palette | None:
-    """The set's palette with its hues turned to where it is least like itself.
-
-    No fixed turn will do: red hair and a teal coat, turned by 180 degrees, are themselves.
-    """
-    turned = [colour.pooled([colour.turned(picture, turn) for picture in pictures]) for turn in TURNS]
-    known = [t for t in turned if t is not None]
-    return max(known, key=lambda t: colour.distance(t, palette), default=None) if palette is not None else None
 
 
 def _identity(look: Look) -> tuple[str, int | None]:
