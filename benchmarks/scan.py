@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from diversity.measuring import MeasuringPool
 from diversity.scan import BATCH, Scanner
 
 ROOT = Path(__file__).parents[1]
@@ -107,14 +108,30 @@ class Parts:
 
         self._on_all_cores(encode, range(0, len(self.prepared), BATCH))
 
-    def whole_pass(self) -> tuple[float, float]:
-        """What a scan does, with the encoder already loaded; seconds, and those that workers waited for a core."""
+    def whole_pass(self) -> Pass:
+        """What a scan does, with the encoder already loaded and the children started."""
         ready: Future = Future()
         ready.set_result(self.encoder)
-        scanner = Watched(self.config, ready, frozenset())
-        start = time.perf_counter()
-        scanner.run(self.sources, lambda _: None)
-        return time.perf_counter() - start, sum(last - first for first, last in scanner.waits.values())
+        with MeasuringPool(self.config, self.config.threads) as pool:
+            for child in pool.children:
+                child.alive()  # has started
+            before = [times_of(f"/proc/{child.pid}") for child in pool.children]
+            scanner = Watched(self.config, ready, frozenset(), pool.measure)
+            start, used = time.perf_counter(), time.process_time()
+            scanner.run(self.sources, lambda _: None)
+            wall, used = time.perf_counter() - start, time.process_time() - used
+            after = [times_of(f"/proc/{child.pid}") for child in pool.children]
+        spent = [(a[0] - b[0], a[1] - b[1]) for b, a in zip(before, after, strict=True)]
+        waits = [last - first for first, last in scanner.waits.values()] + [held for _, held in spent]
+        return Pass(wall, sum(waits), used + sum(worked for worked, _ in spent))
+
+
+class Pass(NamedTuple):
+    """Seconds of a pass: by the clock, those that workers were ready and had no core, and those of all cores."""
+
+    wall: float
+    held: float
+    used: float
 
 
 class Watched(Scanner):
@@ -126,9 +143,10 @@ class Watched(Scanner):
 
     def _noted(self, work: Callable[[Any], Any], piece: Any) -> Any:  # noqa: ANN401
         thread = threading.get_native_id()
-        first = self.waits.get(thread, (waited(thread),))[0]
+        place = f"/proc/self/task/{thread}"
+        first = self.waits.get(thread, (times_of(place)[1],))[0]
         result = work(piece)
-        self.waits[thread] = first, waited(thread)
+        self.waits[thread] = first, times_of(place)[1]
         return result
 
     def _look(self, sources: Any) -> Any:  # noqa: ANN401
@@ -138,21 +156,20 @@ class Watched(Scanner):
         return self._noted(super()._encode, batch)
 
 
-def waited(thread: int) -> float:
-    """Seconds that a thread of this process has been ready without a core; 0 where the system does not tell."""
+def times_of(place: str) -> tuple[float, float]:
+    """Seconds that a thread or process had a core, and was ready without one; 0 where the system does not tell."""
     try:
-        return int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
+        worked, held = Path(f"{place}/schedstat").read_text().split()[:2]
+        return int(worked) / 1e9, int(held) / 1e9
     except OSError:
-        return 0.0
+        return 0.0, 0.0
 
 
 def one_round(parts: Parts, cores: int) -> dict[str, float]:
     """Seconds of every part, and the two ratios."""
     row = {name: core_seconds(getattr(parts, name)) for name in PARTS}
-    start = time.process_time()
-    wall, held = parts.whole_pass()
-    row["pass_cpu"] = time.process_time() - start
-    row["pass_wall"], row["pass_seconds"] = wall, wall - held / cores
+    done = parts.whole_pass()
+    row["pass_cpu"], row["pass_wall"], row["pass_seconds"] = done.used, done.wall, done.wall - done.held / cores
     row["over_limit"] = (row["decode"] + row["forward"]) / cores / row["pass_seconds"]
     row["over_all_work"] = (row["measure"] + row["prepare"] + row["forward"]) / cores / row["pass_seconds"]
     return row

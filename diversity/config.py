@@ -5,6 +5,7 @@ Not for derived values: thresholds that are calibrated per set live in the table
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,12 @@ class ScanConfig(Section):
     caption_extensions: tuple[str, ...] = Field((".txt", ".caption"), description="sidecar files that are captions")
     max_pixels: int = Field(200_000_000, ge=1, description="pictures with more pixels are rows with a problem")
     thumbnail: int = Field(192, ge=32, le=512, description="longest side of the stored thumbnails, pixels")
-    workers: int | None = Field(None, ge=1, description="decoding threads; None: one per core")
+    workers: int | None = Field(None, ge=1, description="threads and processes that look at pictures; None: one a core")
+
+    @property
+    def threads(self) -> int:
+        """`workers`, or as many as there are cores."""
+        return self.workers or os.cpu_count() or 1
 
 
 class EncoderConfig(Section):

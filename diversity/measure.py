@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from diversity import hashing, quality
 from diversity.config import ScanConfig
 from diversity.decode import BACKGROUND, BadPicture, Decoded, decode
-from diversity.ingest.source import Source
+from diversity.ingest.source import UNREADABLE, Source
 from diversity.sharpness import block_means
 
 UInt8Array = NDArray[np.uint8]
@@ -49,7 +49,7 @@ def measure_source(source: Source, config: ScanConfig) -> Measured:
     try:
         data = source.read()
     except OSError as error:
-        return _bad(None, f"The file cannot be read: {(error.strerror or str(error)).rstrip('.')}.")
+        return _bad(None, f"{UNREADABLE}: {(error.strerror or str(error)).rstrip('.')}.")
     except MemoryError:
         return _bad(None, "The file does not fit into memory.")
     return measure(data, config)

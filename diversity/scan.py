@@ -5,11 +5,10 @@ Not for what is measured (`measure.py`) or where pictures come from (`ingest/`).
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,11 +24,13 @@ if TYPE_CHECKING:
     from diversity.encoders import TextEncoder
     from diversity.encoders.base import Float32Array, UInt8Array
     from diversity.ingest import Source
+    from diversity.measure import Measured
     from diversity.progress import Advance
+
+    Measure = Callable[[Sequence[Source]], Iterable[Measured]]
 
 BATCH = 16  # pictures per forward pass; always this many (padded), so that a vector never depends on its batch
 LOOK = 8  # pictures per piece of work: handing over costs about as much as a tenth of a picture
-UNREADABLE = "The file cannot be read"  # how the problem of a file begins that could not be opened (`measure.py`)
 WAITING_BYTES = 256 * 2**20  # decoded pictures held while the encoder is still loading
 
 
@@ -95,12 +96,14 @@ class Scanner:
         config: Settings of the scan.
         encoder: A future, so that pictures are decoded while the encoder is still being imported and loaded.
         known: Contents that already have a vector and need none.
+        measure: `measure_source` of each source, called by several threads at once; here or in other processes.
     """
 
-    def __init__(self, config: ScanConfig, encoder: Future[TextEncoder], known: frozenset[str]) -> None:
-        self._config, self._encoder = config, encoder
+    def __init__(
+        self, config: ScanConfig, encoder: Future[TextEncoder], known: frozenset[str], measure: Measure
+    ) -> None:
+        self._encoder, self._measure, self._workers = encoder, measure, config.threads
         self._known, self._lock, self._waiting = set(known), threading.Lock(), 0
-        self._workers = config.workers or os.cpu_count() or 1
 
     def run(self, sources: Sequence[Source], advance: Advance) -> Found:
         """Look at every source; the order of rows is that of `sources`.
@@ -147,13 +150,10 @@ class Scanner:
                 future.cancel()
 
     def _look(self, sources: Sequence[Source]) -> list[Seen]:
-        return [self._look_at(source) for source in sources]
+        return [self._seen(*pair) for pair in zip(sources, self._measure(sources), strict=True)]
 
-    def _look_at(self, source: Source) -> Seen:
-        from diversity.measure import measure_source
-
+    def _seen(self, source: Source, measured: Measured) -> Seen:
         columns = source_columns(source)
-        measured = measure_source(source, self._config)
         row = {**dict.fromkeys(tables.IMAGES), **columns, **measured.columns}
         return Seen(row, measured.thumbnail, self._input(row["content"], measured.pixels))
 

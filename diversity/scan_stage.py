@@ -14,14 +14,19 @@ import polars as pl
 
 from diversity import __version__, decisions, record, scan_shards, tables
 from diversity.errors import InputError
-from diversity.scan import UNREADABLE
+from diversity.ingest.source import UNREADABLE
 from diversity.scan_shards import embeddings_frame, thumbnails_frame, vectors_of
 from diversity.stages import Context, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diversity.config import ScanConfig
     from diversity.encoders.base import Float32Array
     from diversity.ingest import Source
+    from diversity.scan import Measure
 
+PROCESSES_FROM = 256  # pictures to look at from which child processes are worth their start (half a second each)
 CHUNK = 4096  # pictures between two writes: what a killed scan loses at most
 
 
@@ -55,7 +60,6 @@ def _scan(context: Context) -> None:
     known = _reusable(context)
     rows, todo = _taken_over(sources, known)
     if todo:
-        context.services.warm_up()
         _look(context, todo, rows, known)
     encoder = _remember(context)
     frame = pl.DataFrame(list(rows.values()), schema=tables.IMAGES).sort("path")
@@ -73,8 +77,9 @@ def _look(context: Context, todo: list[Source], rows: dict[str, dict[str, Any]],
     from diversity.scan import Scanner
 
     dataset = context.dataset
-    scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(known.vectors))
-    with context.progress.task("pictures", len(todo)) as advance:
+    with _measuring(dataset.config.scan, len(todo)) as measure, context.progress.task("pictures", len(todo)) as advance:
+        context.services.warm_up()
+        scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(known.vectors), measure)
         for start in range(0, len(todo), CHUNK):
             found = scanner.run(todo[start : start + CHUNK], advance)
             rows.update((row["path"], row) for row in found.rows)
@@ -82,6 +87,20 @@ def _look(context: Context, todo: list[Source], rows: dict[str, dict[str, Any]],
             known.vectors.update(found.vectors)
             if start + CHUNK < len(todo):
                 scan_shards.write(dataset, found, _remember(context)["id"])
+
+
+@contextlib.contextmanager
+def _measuring(config: ScanConfig, count: int) -> Iterator[Measure]:
+    """What measures `count` pictures: child processes where they are worth their start, else this process."""
+    if count < PROCESSES_FROM:
+        from diversity.measure import measure_source
+
+        yield lambda sources: (measure_source(source, config) for source in sources)
+        return
+    from diversity.measuring import MeasuringPool
+
+    with MeasuringPool(config, config.threads) as pool:
+        yield pool.measure
 
 
 def _taken_over(sources: list[Source], known: Known) -> tuple[dict[str, dict[str, Any]], list[Source]]:

@@ -12,6 +12,7 @@ from PIL import Image
 from diversity.config import ScanConfig
 from diversity.errors import EncoderError
 from diversity.ingest import list_sources
+from diversity.measure import measure_source
 from diversity.scan import BATCH, Scanner, key_of
 from diversity.scan_shards import embeddings_frame
 
@@ -50,9 +51,13 @@ def ready(encoder: object) -> Future:
     return future
 
 
+def here(config: ScanConfig):
+    return lambda sources: [measure_source(source, config) for source in sources]
+
+
 def scan(folder: Path, encoder: Tiles, workers: int, known: frozenset[str] = frozenset()):
     config = ScanConfig(workers=workers)
-    return Scanner(config, ready(encoder), known).run(list_sources(folder, config), lambda _: None)
+    return Scanner(config, ready(encoder), known, here(config)).run(list_sources(folder, config), lambda _: None)
 
 
 def test_every_batch_has_one_size_and_equal_pictures_are_encoded_once(folder: Path) -> None:
@@ -89,7 +94,7 @@ def test_pictures_wait_for_an_encoder_that_is_still_loading(folder: Path) -> Non
         if len(seen) == len(sources) and not late.done():
             late.set_result(Tiles())
 
-    found = Scanner(config, late, frozenset()).run(sources, advance)
+    found = Scanner(config, late, frozenset(), here(config)).run(sources, advance)
     assert len(found.vectors) == 2 * BATCH + 5
 
 
@@ -98,7 +103,7 @@ def test_an_encoder_that_cannot_be_loaded_ends_the_scan(folder: Path) -> None:
     broken.set_exception(EncoderError("no weights"))
     config = ScanConfig(workers=2)
     with pytest.raises(EncoderError, match="no weights"):
-        Scanner(config, broken, frozenset()).run(list_sources(folder, config), lambda _: None)
+        Scanner(config, broken, frozenset(), here(config)).run(list_sources(folder, config), lambda _: None)
 
 
 def test_an_empty_file_is_a_row_with_a_problem(folder: Path) -> None:

@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+UNREADABLE = "The file cannot be read"  # how the problem of a file begins that could not be opened or read
+
 PICTURE_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
