@@ -56,14 +56,14 @@ NOISE = {
 }
 VARIANTS, UNCONDITIONAL_SHARE = 6, 0.1
 SAMPLE_PROMPTS = (
-    "from front, full body, pink hair, ponytail, blue dress, outdoors",
+    "from front, full body, pink hair, ponytail, blue dress, horizon background",
     "from behind, half body, blonde hair, long hair, red coat, flat background",
     "three-quarter view, portrait, blue hair, bob cut, white shirt, gradient background",
-    "from side, full body, black hair, short hair, green tunic, indoors",
+    "from side, full body, black hair, short hair, green tunic, flat background",
     "from front, portrait, red hair, spiky hair, black robe, white background",
     "from behind, full body, white hair, twintails, purple skirt, horizon background",
-    "from front, half body, brown hair, hair bun, yellow dress, patterned background",
-    "shoes, from front, orange boots, blue robe, flat background",
+    "from front, half body, brown hair, hair bun, yellow dress, gradient background",
+    "from front, full body, orange boots, green hair, blue robe, white background",
 )
 
 
@@ -103,7 +103,9 @@ class Examples:
     def __init__(self, data: Path, latents: NDArray[np.float16], tokenizer: CLIPTokenizer, seed: int) -> None:
         import polars as pl
 
-        drawn = (pl.col("split") == "train") & ~pl.col("background").is_in(prompts.NOT_DRAWN)
+        drawn = pl.col("split") == "train"
+        for column, values in prompts.NOT_DRAWN.items():
+            drawn &= ~pl.col(column).is_in(values)
         table = pl.read_parquet(data / "labels.parquet").filter(drawn)
         self.latents, self.index, self.seed, self.rows = latents, table["index"].to_numpy(), seed, table.to_dicts()
         self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(self.rows, seed)]
