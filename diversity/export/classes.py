@@ -5,6 +5,7 @@ Not for any trainer's configuration file: each format has a module of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from diversity.trainer_view import BucketRules
 if TYPE_CHECKING:
     import polars as pl
 
+_LABEL = re.compile(rf"-({'|'.join(label[1:] for label in LABELS)})$", re.IGNORECASE)
 CONTROL = "control"  # sub-folder of control pictures, with one folder for each folder of targets
 
 
@@ -103,7 +105,7 @@ class Format:
         Raises:
             ExportError: see `folder.staging`, `items.gather` and `controls.Controls`.
         """
-        items = gather(selection, images, options)
+        items = gather(selection, images, options, self._suited)
         classes, shown, error = self._classes(items, options.mean_repeats)
         resolution = options.resolution or self.resolution
         with staging(folder, options, BucketRules(resolution, self.step)) as stage:
@@ -133,6 +135,10 @@ class Format:
             for count in sorted(set(counts.values()), reverse=True)
         ]
         return tuple(found), dict(counts), error
+
+    def _suited(self, stem: str) -> str:
+        """No picture is called like the mask or control of another where these lie beside their targets."""
+        return stem if self.beside is None else _LABEL.sub(r"_\1", stem)
 
     def _place(self, stage: Stage, one: WeightClass, item: Item) -> None:
         name = stage.picture(item, one.folder)

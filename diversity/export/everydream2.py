@@ -36,11 +36,9 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
     """
     if options.control is not None:
         raise ExportError("EveryDream2 has no edit training.", "It reads no control pictures.", "Leave --control out.")
-    items = gather(selection, images, options)
+    items = gather(selection, images, options, _suited)
     with staging(folder, options, BucketRules(options.resolution or 512)) as stage:
         for item in items:
-            if item.stem.casefold() in _SPECIAL:
-                item = replace(item, stem=f"_{item.stem}")
             stage.picture(item, FOLDER)
             stage.text(f"{FOLDER}/{item.stem}.txt", captions.one_line(item.text) or item.concept)
             stage.text(f"{FOLDER}/{item.stem}.yaml", f"multiply: {item.weight!r}\n")
@@ -49,3 +47,7 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
     shown = {item.key: item.weight for item in items}
     advice = f"Set `data_root` to {FOLDER}; fractions are drawn anew in every epoch."
     return replace(report, advice=(advice, advise_epochs(items, shown, options.epochs)))
+
+
+def _suited(stem: str) -> str:
+    return f"_{stem}" if stem.casefold() in _SPECIAL else stem

@@ -14,13 +14,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from diversity import __version__
 from diversity.errors import ExportError
 from diversity.export.base import MANIFEST, MANIFEST_VERSION, ExportOptions, ExportReport
 from diversity.export.controls import Controls
-from diversity.export.items import Item
+from diversity.export.items import NEARLY, Item
 from diversity.export.pictures import Pictures
 from diversity.export.repeats import RepeatsError
 from diversity.trainer_view import BucketRules
@@ -109,6 +109,12 @@ class Stage:
                 f"{converted} pictures were written anew because not every trainer reads them right "
                 f"(format, rotation or 16 bits) or to be smaller; {MANIFEST} lists them."
             )
+        nearly = sum(self._renamed(item) == NEARLY for item in items)
+        if nearly:
+            self.warnings.append(
+                f"{nearly} pictures have names that differ from another's only in case or Unicode form, which is the "
+                f"same name on some computers; they got names of their own, {MANIFEST} lists them."
+            )
         files = tuple(sorted([*hashes, MANIFEST]))
         return ExportReport(name, self.final, files, dict(repeats), error, tuple(self.warnings), ())
 
@@ -122,7 +128,13 @@ class Stage:
             "weight": item.weight,
             "repeats": repeats.get(item.key),
             "hash": hashes.get(target) if target else None,
+            "renamed": self._renamed(item) or None,
         }
+
+    def _renamed(self, item: Item) -> str:
+        """Why its file is not called as the original; "" too where the format names files in its own way, or none."""
+        target, _ = self._placed.get(item.key, ("", ""))
+        return item.renamed if PurePosixPath(target).stem == item.stem else ""
 
 
 @contextmanager

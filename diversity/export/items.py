@@ -6,8 +6,10 @@ Not for writing anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,10 @@ from diversity.export.base import ExportOptions
 
 if TYPE_CHECKING:
     import polars as pl
+
+TAKEN = "another picture is called so too"
+NEARLY = "another picture's name differs only in case or Unicode form"
+REFUSED = "not every system and trainer takes the name"
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Item:
         earlier: Repeats the picture had before, 1 for none.
         rank: Place in the selection.
         reason: Why it was selected.
+        renamed: Why `stem` is not the original's: `TAKEN`, `NEARLY` or `REFUSED`; "" where it is.
     """
 
     key: str
@@ -46,10 +53,18 @@ class Item:
     earlier: int
     rank: int
     reason: str
+    renamed: str = ""
 
 
-def gather(selection: pl.DataFrame, images: pl.DataFrame, options: ExportOptions) -> list[Item]:
+def gather(
+    selection: pl.DataFrame, images: pl.DataFrame, options: ExportOptions, suited: Callable[[str], str] = str
+) -> list[Item]:
     """The selected pictures, by rank.
+
+    Args:
+        selection, images: The tables.
+        options: Of the export.
+        suited: Safe stem → one that means nothing else to the trainer, not longer by more than a letter.
 
     Raises:
         ExportError: nothing is selected, a picture is unknown, or a weight is not a positive number.
@@ -67,8 +82,10 @@ def gather(selection: pl.DataFrame, images: pl.DataFrame, options: ExportOptions
             "Run `diversity select` again.",
         )
     found = [row for row in rows.iter_rows(named=True)]
-    stems = names.unique([(row["key"], PurePosixPath(row["path"]).stem) for row in found])
-    return [_item(row, stems[row["key"]], options) for row in found]
+    wanted = {row["key"]: PurePosixPath(row["path"]).stem for row in found}
+    stems = names.unique([(key, suited(names.safe(stem))) for key, stem in wanted.items()])
+    why = _renamed(wanted, stems)
+    return [replace(_item(row, stems[row["key"]], options), renamed=why[row["key"]]) for row in found]
 
 
 def uncaptioned(items: Sequence[Item]) -> list[str]:
@@ -78,6 +95,20 @@ def uncaptioned(items: Sequence[Item]) -> list[str]:
         return []
     first = ", ".join(sorted(bare)[:3])
     return [f"{len(bare)} of {len(items)} pictures have no caption ({first}{', …' if len(bare) > 3 else ''})."]
+
+
+def _renamed(wanted: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Key → why the stem that was given is not the one that was wanted; "" where it is."""
+    alike, equal = Counter(map(names.folded, wanted.values())), Counter(wanted.values())
+
+    def why(key: str, stem: str) -> str:
+        if given[key] == unicodedata.normalize("NFC", stem):
+            return ""
+        if equal[stem] > 1:
+            return TAKEN
+        return NEARLY if alike[names.folded(stem)] > 1 else REFUSED
+
+    return {key: why(key, stem) for key, stem in wanted.items()}
 
 
 def _item(row: dict[str, object], stem: str, options: ExportOptions) -> Item:

@@ -32,7 +32,7 @@ def safe(text: str, longest: int = LONGEST) -> str:
 
 
 def unique(wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """A name of its own for every key, also where upper and lower case are the same.
+    """A name of its own for every key, also where upper and lower case, or NFC and NFD, are the same.
 
     Args:
         wanted: (key, text) pairs; keys are unique.
@@ -42,16 +42,16 @@ def unique(wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
         same set of pairs gives the same names in any order.
     """
     names = {key: safe(text) for key, text in sorted(wanted)}
-    wishes = Counter(_folded(name) for name in names.values())
-    alone = {key: name for key, name in names.items() if wishes[_folded(name)] == 1}
-    taken = {_folded(name) for name in alone.values()}
+    wishes = Counter(folded(name) for name in names.values())
+    alone = {key: name for key, name in names.items() if wishes[folded(name)] == 1}
+    taken = {folded(name) for name in alone.values()}
     result = dict(alone)
     for key, name in names.items():
         if key in alone:
             continue
         tails = [key[:8], key, *(f"{key}-{number}" for number in range(2, 100))]
-        result[key] = next(free for tail in tails if _folded(free := f"{name}-{tail}") not in taken)
-        taken.add(_folded(result[key]))
+        result[key] = next(free for tail in tails if folded(free := f"{name}-{tail}") not in taken)
+        taken.add(folded(result[key]))
     return result
 
 
@@ -61,6 +61,10 @@ def quoted(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", found)
 
 
-def _folded(name: str) -> str:
-    """What a case-insensitive file system sees of `name`."""
-    return unicodedata.normalize("NFC", name.casefold())
+def folded(name: str) -> str:
+    """What a file system sees of `name` that ignores case and Unicode form: a canonical caseless match (Unicode D145).
+
+    Upper case first: Windows takes some letters for one that folding keeps apart (ı and i).
+    """
+    upper = unicodedata.normalize("NFD", name).upper()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", upper).casefold())

@@ -81,9 +81,16 @@ def move(dataset: Dataset, folder: Path | None = None) -> Moved:
         journal = _journal(to)
         wanted = [path for path in dict.fromkeys(wanted) if not (to / path).exists()]
         _write(to, dataset.root, [*journal, *(path for path in wanted if path not in journal)])
+        moved = []
         for path in wanted:
+            if (to / path).exists():  # there, upper and lower case may be the same
+                left[path] = "another reject has its name there"
+                continue
             _bring(dataset.root / path, to / path)
-    return Moved(str(to), tuple(wanted), left)
+            moved.append(path)
+        if len(moved) < len(wanted):
+            _write(to, dataset.root, [*journal, *(path for path in moved if path not in journal)])
+    return Moved(str(to), tuple(moved), left)
 
 
 def undo(dataset: Dataset, folder: Path | None = None) -> Moved:
