@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from diversity.summary import report_file
 from diversity.workspace import atomic
-from reports import charts, shell, words
+from reports import charts, forecast_section, shell, words
 from reports.facts import Facts, original_folder
 from reports.rows import Picture
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
+    from reports.forecast_section import Section
 
 
 def write(dataset: Dataset, out: Path | None = None) -> Path:
@@ -33,13 +34,14 @@ def write(dataset: Dataset, out: Path | None = None) -> Path:
     """
     file = out or report_file(dataset)
     facts = Facts.read(dataset)
-    page = _render(facts, original_folder(dataset, file), shell.quoted(dataset.root.name))
+    forecast = forecast_section.section(facts.frames["scores"], dataset.folder)
+    page = _render(facts, original_folder(dataset, file), shell.quoted(dataset.root.name), forecast)
     with atomic(file) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return file
 
 
-def _render(facts: Facts, originals: str, pictures_argument: str) -> str:
+def _render(facts: Facts, originals: str, pictures_argument: str, forecast: Section | None) -> str:
     environment = shell.environment()
     environment.filters.update(count=words.count, label=words.name, plain=words.plain, cell=words.cell_phrase)
     environment.globals.update(words=words, number=words.number, weight=words.weight)
@@ -47,6 +49,7 @@ def _render(facts: Facts, originals: str, pictures_argument: str) -> str:
     return environment.get_template("curation.html.j2").render(
         facts=facts,
         command=pictures_argument,
+        forecast=forecast,
         charts=drawn,
         cards=[_card(picture) for picture in facts.pictures],
         originals=originals,

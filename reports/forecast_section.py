@@ -1,4 +1,4 @@
-"""The forecast in the dataset report: what sets like this one gave on the ladder, each with its skill, or why not.
+"""The forecast in the dataset report: what sets like this one gave, each number with its skill, or why there is none.
 
 Computes nothing: `training.forecast` does.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from training.forecast import Model
 
 RICHNESS = ("selection.vendi_1", "set.vendi_1")  # the first one there is
 PICTURES = ("selection.pictures", "set.pictures")
@@ -38,43 +41,54 @@ class Section:
     Attributes:
         lines: Forecasts that are on.
         off: Why the others are not, one sentence for each reason.
+        own: Whether they were fitted on the user's own runs; else on the ladder.
+        shown: Pictures that those LoRAs were shown in all (median): what the forecast is for; 0 where all are off.
     """
 
     lines: tuple[Line, ...]
     off: tuple[str, ...]
+    own: bool = False
+    shown: int = 0
 
 
-def section(scores: pl.DataFrame) -> Section:
-    """The forecast of a set from its `scores.parquet`; off where it was not scored."""
+def section(scores: pl.DataFrame, folder: Path) -> Section | None:
+    """The forecast of a set; None where there are neither rows of the ladder nor runs of one's own.
+
+    Args:
+        scores: Its `scores.parquet`.
+        folder: Its workspace.
+    """
     from training import forecast
 
     known = {row["measure"]: row for row in scores.iter_rows(named=True) if row["value"] is not None}
     rich = next((known[name] for name in RICHNESS if name in known), None)
     pictures = next((known[name] for name in PICTURES if name in known), None)
+    encoder = json.loads(rich["settings"] or "{}").get("encoder") if rich else None
+    found = forecast.around(folder, str(encoder) if encoder else None)
+    if not found.models:
+        return None
     if rich is None or pictures is None:
-        return Section((), ("The set was not scored yet.",))
-    encoder = json.loads(rich["settings"] or "{}").get("encoder")
+        return Section((), ("There is no forecast: the set was not scored yet.",), found.own)
+    on = [model for model in found.models if model.on]
     inputs = forecast.Inputs(float(rich["value"]), int(pictures["value"]))
-    found = forecast.shipped(str(encoder) if encoder else None)
     lines = []
-    for model in found:
-        if model.on:
-            expected = model.at(inputs)
-            text = model.sentence(expected)
-            lines.append(Line(text[0].upper() + text[1:] + ".", model.trust(), _warning(expected.outside)))
+    for model in on:
+        expected = model.at(inputs)
+        text = model.sentence(expected)
+        lines.append(Line(text[0].upper() + text[1:] + ".", model.trust(), _warning(expected.outside)))
+    return Section(tuple(lines), _off(found.models), found.own, round(on[0].typical) if on else 0)
+
+
+def _off(models: tuple[Model, ...]) -> tuple[str, ...]:
+    """One sentence for each reason why models are off."""
     reasons: dict[str, list[str]] = {}
-    for model in found:
+    for model in models:
         if not model.on:
-            reasons.setdefault(model.reason, []).append(
-                model.target.words.split("{}")[0].strip(" :") or model.target.name
-            )
-    return Section(tuple(lines), tuple(_off(reason, names, len(found)) for reason, names in reasons.items()))
-
-
-def _off(reason: str, names: list[str], every: int) -> str:
-    if len(names) == every:
-        return f"There is no forecast: {reason}."
-    return f"Not forecast ({', '.join(names)}): {reason}."
+            reasons.setdefault(model.reason, []).append(model.target.title)
+    return tuple(
+        f"There is no forecast: {reason}." if len(titles) == len(models) else f"Off ({', '.join(titles)}): {reason}."
+        for reason, titles in reasons.items()
+    )
 
 
 def _warning(outside: tuple[str, ...]) -> str:

@@ -76,7 +76,7 @@ def write(what: Sequence[str | Path], out: Path | None = None, ladder_file: Path
         raise InputError("There are no runs to compare.", "", "Name evaluated runs after --runs.")
     book = _Book()
     runs = [_run(RunFacts.of(stored.read(one)), book) for one in what]
-    rows = [row for row in ladder.read(ladder_file or ladder.FILE) if "problem" not in row]
+    rows = [row for row in ladder.read(ladder_file) if "problem" not in row]
     encoders = {run.encoder for run in runs if run.rich is not None}
     comparable = [row for row in rows if len(encoders) == 1 and _encoder(row["scores"]) in encoders]
     rungs = [_rung(row, book) for row in comparable]

@@ -16,11 +16,14 @@ def _run(context: Context) -> None:
 
 
 def _inputs(context: Context) -> object:
-    """Whatever any stage was run with: the page shows settings and seconds too."""
+    """Whatever any stage was run with: the page shows settings and seconds too; and what a forecast is made from."""
+    from training import forecast
+
     stages = record.of_selection(record.load(context.dataset.folder)["stages"], context.dataset.config.select.name)
     checked = context.dataset.path(SUBJECT)
     subject = record.file_hash(checked) if checked.is_file() else None
-    return {name: known["fingerprint"] for name, known in stages.items() if name != "report"} | {SUBJECT: subject}
+    known = {name: found["fingerprint"] for name, found in stages.items() if name != "report"}
+    return known | {SUBJECT: subject, "forecast": forecast.evidence(context.dataset.folder)}
 
 
 def _complete(context: Context) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity import record, workspace
 from training.evaluate import ladder
 from training.evaluate.estimate import Estimate, unknown
 
@@ -37,31 +38,32 @@ class Target:
 
     Attributes:
         name: Short.
+        title: What it is, for people.
         measure, settings: Of a row's scores.
-        words: For people; `{}` takes the number.
-        percent: Whether the number is shown in per cent.
+        share: How a share is told, `{}` takes it in per cent; "": it is no share, and follows the title.
     """
 
     name: str
+    title: str
     measure: str
     settings: Mapping[str, object]
-    words: str
-    percent: bool = False
+    share: str = ""
 
 
+COLOURS = {"part": "colour", "prompts": "unrelated", "weight": 0.7}
 TARGETS = (
-    Target("gap", "loss.gap", {"set": "common"}, "loss gap on pictures from all sides: {}"),
-    Target("held_out", "loss.held_out", {"set": "common"}, "held-out loss against the base: {}"),
-    Target("own", "loss.gap", {"set": "own"}, "loss gap on pictures like its own: {}"),
-    Target("lost", "truth.lost", {"weight": 1.0}, "{} of what prompts ask for is lost", percent=True),
+    Target("gap", "loss gap on pictures from all sides", "loss.gap", {"set": "common"}),
+    Target("held_out", "held-out loss against the base", "loss.held_out", {"set": "common"}),
+    Target("own", "loss gap on pictures like its own", "loss.gap", {"set": "own"}),
+    Target("lost", "what prompts ask for", "truth.lost", {"weight": 1.0}, "{} of what prompts ask for is lost"),
     Target(
         "colour",
+        "colours of other prompts",
         "colour.towards",
-        {"part": "colour", "prompts": "unrelated", "weight": 0.7},
+        COLOURS,
         "colours of other prompts move {} of the way to the set's",
-        percent=True,
     ),
-    Target("variety", "variety.ratio", {"weight": 1.0}, "{} of the base's variety stays", percent=True),
+    Target("variety", "variety", "variety.ratio", {"weight": 1.0}, "{} of the base's variety stays"),
 )
 
 
@@ -150,8 +152,9 @@ class Model:
     def sentence(self, expected: Expected) -> str:
         """In plain words."""
         numbers = [expected.value, expected.low, expected.high]
-        value, low, high = (f"{n:.0%}" if self.target.percent else f"{n:+.2f}" for n in numbers)
-        return self.target.words.format(f"{value} ({low} to {high})").replace("-", "−")
+        value, low, high = (f"{n:.0%}" if self.target.share else f"{n:+.2f}" for n in numbers)
+        words = self.target.share or f"{self.target.title}: {{}}"
+        return words.format(f"{value} ({low} to {high})".replace("-", "−"))
 
     def trust(self) -> str:
         """How good it is, in plain words."""
@@ -208,13 +211,52 @@ def models(found: Sequence[Example], encoder: str | None = None) -> list[Model]:
     return [fit(same, target, why) for target in TARGETS]
 
 
-def shipped(encoder: str | None = None) -> list[Model]:
-    """Fitted on the ladder that comes with the package."""
-    return models(examples(ladder.read()), encoder)
+@dataclass(frozen=True)
+class Fitted:
+    """The models that a set is asked about.
+
+    Attributes:
+        own: Whether they were fitted on the user's own runs; else on the ladder.
+        models: One for each target that was measured; none where there is nothing to learn from.
+    """
+
+    own: bool
+    models: tuple[Model, ...]
+
+
+def around(folder: Path, encoder: str | None = None) -> Fitted:
+    """Fitted on one's own runs (`own_runs`) where they are enough to fit on, else on the ladder of the package.
+
+    Runs and ladder are never mixed: they are of other bases and settings.
+
+    Args:
+        folder: A workspace.
+        encoder: See `models`.
+    """
+    own = examples(rows_of_runs(own_runs(folder)))
+    usable = [one for one in own if encoder in (None, one.encoder)]
+    enough = len(usable) >= LEAST_LORAS and len({one.subject for one in usable}) >= LEAST_SUBJECTS
+    rungs = [] if enough else examples(ladder.read())
+    found = models(rungs or own, encoder) if rungs or own else []
+    return Fitted(not rungs, tuple([model for model in found if model.loras] or found))
+
+
+def own_runs(folder: Path) -> list[Path]:
+    """Evaluated runs of the workspace `folder`, and of the workspaces that lie beside it in one `_diversity` folder."""
+    beside = folder.parent.name == workspace.FOLDER and folder.parent.is_dir()
+    places = sorted(folder.parent.iterdir()) if beside else [folder]
+    return [file.parents[1] for place in places for file in sorted(place.glob(f"runs/*/{EVALUATION}/scores.parquet"))]
+
+
+def evidence(folder: Path) -> list[str]:
+    """What a forecast is made from, as hashes: it changes when the ladder or an evaluated run does."""
+    files = [run / EVALUATION / "scores.parquet" for run in own_runs(folder)]
+    return [record.file_hash(file) for file in (ladder.FILE, *files) if file.is_file()]
 
 
 def rows_of_runs(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """Evaluated runs as rows: `run.json` and the evaluation's scores of each folder; those without are passed over.
+    """Evaluated runs as rows: `run.json` and the evaluation's scores of each folder; those without, or with what cannot
+    be read, are passed over.
 
     The held-out pictures of a run are drawn like its own set, so its loss gap is the one called "own".
     """
@@ -222,12 +264,15 @@ def rows_of_runs(folders: Iterable[Path]) -> list[dict[str, Any]]:
 
     found = []
     for folder in folders:
-        record, scores = folder / "run.json", folder / EVALUATION / "scores.parquet"
-        if not (record.is_file() and scores.is_file()):
+        about, scores = folder / "run.json", folder / EVALUATION / "scores.parquet"
+        if not (about.is_file() and scores.is_file()):
             continue
-        told = json.loads(record.read_text(encoding="utf-8"))
-        settings, data = told.get("settings", {}), told.get("data", {})
-        rows = [_as_own(score) for score in pl.read_parquet(scores, glob=False).to_dicts()]
+        try:
+            told = json.loads(about.read_text(encoding="utf-8"))
+            settings, data = told.get("settings", {}), told.get("data", {})
+            rows = [_as_own(score) for score in pl.read_parquet(scores, glob=False).to_dicts()]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError):
+            continue
         found.append(
             {
                 "id": folder.name,

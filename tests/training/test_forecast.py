@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from functools import partial
 
 import numpy as np
 import polars as pl
 import pytest
 
-from reports import forecast_section
 from training import forecast
-from training.evaluate import ladder
 
 ENCODER = "toon-1"
 
@@ -133,30 +130,3 @@ def test_own_runs_can_teach(tmp_path):
     assert len(found) == 32
     model = next(m for m in forecast.models(found) if m.target.name == "own")
     assert model.on
-
-
-def test_the_report_shows_what_is_on_and_why_the_rest_is_off(tmp_path, monkeypatch):
-    file = tmp_path / "ladder.jsonl"
-    file.write_text("".join(json.dumps(one) + "\n" for one in rows()), encoding="utf-8")
-    monkeypatch.setattr(forecast.ladder, "read", partial(ladder.read, file))
-    known = [("set.vendi_1", 6.0, ENCODER), ("set.pictures", 40.0, ENCODER)]
-    scores = pl.DataFrame(
-        [(measure, value, json.dumps({"encoder": encoder})) for measure, value, encoder in known],
-        schema=["measure", "value", "settings"],
-        orient="row",
-    )
-    found = forecast_section.section(scores)
-    assert len(found.lines) == 1
-    assert found.lines[0].text.startswith("Loss gap on pictures from all sides: +0.3")
-    assert "subjects it has not seen" in found.lines[0].trust
-    assert len(found.off) == 1
-    assert "there are 0 of 0" in found.off[0]
-    assert forecast_section.section(scores.clear()).off == ("The set was not scored yet.",)
-
-
-def test_without_a_ladder_the_report_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast.ladder, "read", partial(ladder.read, tmp_path / "none.jsonl"))
-    scores = pl.DataFrame({"measure": ["set.vendi_1", "set.pictures"], "value": [6.0, 40.0], "settings": ["{}", "{}"]})
-    found = forecast_section.section(scores)
-    assert not found.lines
-    assert found.off[0].startswith("There is no forecast: it takes 20 LoRAs")

@@ -28,12 +28,13 @@ def row(rows: pl.DataFrame, **about: object) -> dict[str, Any]:
     return {**about, "scores": scores}
 
 
-def read(file: Path = FILE) -> list[dict[str, Any]]:
-    """The rows of a ladder; none where there is no file.
+def read(file: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of a ladder (None: the one of the package); none where there is no file.
 
     Raises:
         WorkspaceError: a line cannot be read.
     """
+    file = file or FILE
     if not file.is_file():
         return []
     found = []
