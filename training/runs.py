@@ -24,6 +24,7 @@ from diversity.errors import InputError, WorkspaceError
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
+    from training.base import Base
 
 FOLDER = "runs"
 FILE = "run.json"
@@ -163,6 +164,23 @@ def find(text: str | Path, dataset: Dataset | None = None) -> Run:
         f"The last ones here are {known}." if known else f"No run was found under {root}.",
         "Give the folder of a run, runs/<id> of a workspace.",
     )
+
+
+def identity(base: Base) -> dict[str, str]:
+    """What a run remembers of its base so that another one is told apart: weights, and the noise schedule over them."""
+    return {"fingerprint": base.fingerprint, "schedule": base.schedule}
+
+
+def other_base(run: Run, base: Base) -> str:
+    """How `base` differs from the one of `run`, as the end of a sentence; "" where it does not.
+
+    Runs that remember no schedule (before it was recorded) are told apart by weights alone.
+    """
+    known = run.record.get("base", {})
+    if known.get("fingerprint") != base.fingerprint:
+        return "its weights are others"
+    same = known.get("schedule", base.schedule) == base.schedule
+    return "" if same else "its noise schedule, or what it predicts, is another one"
 
 
 def unfinished(parent: Path, fingerprint: str) -> Run | None:

@@ -119,13 +119,15 @@ def open_run(
     config, settings = plan.config, plan.config.model_dump(mode="json")
     digest, selection = data.digest(), record.file_hash(dataset.path(f"selection/{config.selection}"))
     fingerprint = record.digest(
-        [{k: v for k, v in settings.items() if k not in NOT_OF_THE_RESULT}, digest, base.fingerprint]
+        [{k: v for k, v in settings.items() if k not in NOT_OF_THE_RESULT}, digest, runs.identity(base)]
     )
     if resume is not None:
-        known = (resume.record.get("data", {}).get("digest"), resume.record.get("base", {}).get("fingerprint"))
-        if known != (digest, base.fingerprint):
-            what = "base model is another one" if known[0] == digest else "pictures, captions or weights changed"
-            raise TrainingError(f"The run {resume.id} cannot go on.", f"The {what}.", "Start a new run.")
+        other = runs.other_base(resume, base)
+        why = f"The base model is another one: {other}." if other else ""
+        if resume.record.get("data", {}).get("digest") != digest:
+            why = "The pictures, captions or weights changed."
+        if why:
+            raise TrainingError(f"The run {resume.id} cannot go on.", why, "Start a new run.")
         resume.update(state="running", settings=settings, fingerprint=fingerprint)
         return resume
     found = None if fresh else runs.unfinished(dataset.folder, fingerprint)
@@ -141,7 +143,7 @@ def open_run(
             "name": _findable(base.name),
             "family": base.family,
             "prediction_type": base.prediction_type,
-            "fingerprint": base.fingerprint,
+            **runs.identity(base),
         },
         "settings": settings,
         "reasons": list(plan.reasons),

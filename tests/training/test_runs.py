@@ -5,13 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sets import small_set
 
 from diversity.errors import InputError
 from training import runs
 from training.commands import runs as command
+from training.config import TrainConfig
+from training.data import TrainingData
+from training.errors import TrainingError
+from training.plan import Plan
 from training.runs import Run
+from training.session import open_run
 
 
 def made(parent: Path, name: str = "default", **record: object) -> Run:
@@ -95,3 +103,36 @@ def test_the_command_lists_shows_and_compares(tmp_path: Path, capsys: pytest.Cap
     assert as_json["result.loss"][one.id] == 0.5
     with pytest.raises(InputError, match="only one run"):
         said(["compare", str(one.folder)], capsys)
+
+
+def base_of(fingerprint: str = "w", schedule: str = "s") -> Any:
+    """What a run remembers of a base model."""
+    return SimpleNamespace(
+        name="tiny",
+        family="sd1",
+        prediction_type="epsilon",
+        device="cpu",
+        fingerprint=fingerprint,
+        schedule=schedule,
+    )
+
+
+def test_a_run_goes_on_only_with_its_weights_and_its_noise_schedule(tmp_path: Path) -> None:
+    dataset = small_set(tmp_path, 2)
+    data, plan = TrainingData((), (), (), 10**6), Plan(TrainConfig(steps=3), ())
+
+    def opened(base: Any, resume: Run | None = None) -> Run:
+        return open_run(dataset, base, data, plan, resume=resume, fresh=False)
+
+    run = opened(base_of())
+    assert opened(base_of()).id == run.id  # interrupted: the same one goes on
+    assert opened(base_of(), run).id == run.id
+    for other, told in ((base_of(schedule="v"), "noise schedule"), (base_of(fingerprint="x"), "weights are others")):
+        assert runs.other_base(run, other)
+        with pytest.raises(TrainingError, match=told):
+            opened(other, run)
+    assert opened(base_of(schedule="v")).id != run.id  # by itself, a new one begins
+    old = Run(run.folder)
+    del old.record["base"]["schedule"]
+    assert not runs.other_base(old, base_of(schedule="v"))  # it was not remembered then
+    assert runs.other_base(old, base_of(fingerprint="x"))
