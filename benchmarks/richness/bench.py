@@ -45,18 +45,19 @@ class Bench:
 
     Attributes:
         base: Name or folder of the base model.
-        judges: Of the toon world.
+        judges: Of the toon world; None: what they would tell is left out. The ladder is never made without.
         folder: Of all that is kept between calls.
         settings: How much is measured.
     """
 
     base: str
-    judges: Judges
+    judges: Judges | None
     folder: Path
     settings: EvaluateSettings = field(default_factory=EvaluateSettings.ladder)
 
     def __post_init__(self) -> None:
-        if missing := [name for name in truth.NEEDED if name not in self.judges.attributes]:
+        known = truth.NEEDED if self.judges is None else self.judges.attributes
+        if missing := [name for name in truth.NEEDED if name not in known]:
             raise InputError(
                 f"The judges do not tell {', '.join(missing)}.",
                 "Ground truth is what they see.",
@@ -69,14 +70,17 @@ class Bench:
         """The row of one LoRA, trained where it is not yet."""
         if job.arm == "stack":
             return self._stacked(job)
-        arm, cast = ARMS[job.arm], self.cast(job.character)
+        return self.made(job, ARMS[job.arm], self.cast(job.character))
+
+    def made(self, job: Job, arm: Arm, cast: Cast) -> dict[str, Any]:
+        """The row of one LoRA on the set that `arm` makes of the pictures of `cast`, whatever arms the ladder has."""
         material = arm.make(cast.pool, cast.others)
         began = time.process_time()
         folder = self.folder / "sets" / job.id
         written = sets.write(material, folder)
         run = None if arm is arms.IDENTITY else self._train(written, arm, cast.seed)
         trained = time.process_time()
-        about = self._about(job, cast.seed, material, run)
+        about = _about(job, arm, cast.seed, material, run)
         rich = self.richness.rows(material)
         if arm is arms.STYLE:
             found = ladder.row(rich, **about)
@@ -135,26 +139,6 @@ class Bench:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.lora, target / LORA_FILE)
 
-    def _about(self, job: Job, seed: int, material: arms.Material, run: Run | None) -> dict[str, Any]:
-        """What the LoRA was made of and with."""
-        arm, distinct = ARMS[job.arm], len({item.group for item in material.train})
-        steps = 0 if run is None else arm.steps
-        own = 0.5 if material.related else 1.0
-        return {
-            "id": job.id,
-            "block": job.block,
-            "character": job.character,
-            "composition": arm.composition,
-            "arm": job.arm,
-            "n": len(material.train),
-            "distinct": distinct,
-            "seed": seed,
-            "steps": steps,
-            "batch": arm.batch,
-            "exposures": steps * arm.batch * own / distinct,
-            "training_loss": None if run is None else _training_loss(run, arm.steps),
-        }
-
     # measuring -------------------------------------------------------------------------------------------------------
 
     def _measure(self, arm: Arm, cast: Cast, written: Written, run: Run | None) -> dict[str, Any]:
@@ -196,8 +180,9 @@ class Bench:
         """Measures under test, then ground truth at every weight."""
         seen = truth.look(told.gallery.pictures, self.judges)
         parts = [told.rows.filter(~pl.col("measure").str.starts_with("richness."))]
-        weights = sorted({one.weight for one in seen if one.weight > 0})
-        parts += [truth.rows(seen, weight, looks.own) for weight in weights]
+        if self.judges is not None:
+            weights = sorted({one.weight for one in seen if one.weight > 0})
+            parts += [truth.rows(seen, weight, looks.own) for weight in weights]
         train, own = on.train, np.stack([truth.small(picture) for picture in on.held_out["own"].pictures])
         small = [truth.small(picture) for picture in train.pictures]
         main = [one for one in seen if one.weight == 1 and one.prompt.kind == "subject" and not one.bare]
@@ -219,8 +204,10 @@ class Bench:
         """A style LoRA on top of `rich16`.
 
         Raises:
-            InputError: one of the two LoRAs is not in the folder.
+            InputError: one of the two LoRAs is not in the folder, or there are no judges.
         """
+        if self.judges is None:
+            raise InputError("A stacked style is told by the judges.", "There are none.")
         began = time.process_time()
         files = [self.folder / "loras" / name / LORA_FILE for name in (f"rich16-{job.character}", "style-others")]
         for file in files:
@@ -234,6 +221,27 @@ class Bench:
         row = ladder.row(truth.table(found, {"weight": 1.0, "style": outlines.WEIGHT}), **about, base=base.fingerprint)
         row["cpu_s"] = {"train": 0.0, "evaluate": round(time.process_time() - began, 1)}
         return row
+
+
+def _about(job: Job, arm: Arm, seed: int, material: arms.Material, run: Run | None) -> dict[str, Any]:
+    """What the LoRA was made of and with."""
+    distinct = len({item.group for item in material.train})
+    steps = 0 if run is None else arm.steps
+    own = 0.5 if material.related else 1.0
+    return {
+        "id": job.id,
+        "block": job.block,
+        "character": job.character,
+        "composition": arm.composition,
+        "arm": job.arm,
+        "n": len(material.train),
+        "distinct": distinct,
+        "seed": seed,
+        "steps": steps,
+        "batch": arm.batch,
+        "exposures": steps * arm.batch * own / distinct,
+        "training_loss": None if run is None else _training_loss(run, arm.steps),
+    }
 
 
 def _adapters(base: Base, run: Run | None, steps: tuple[int, ...]) -> dict[int, Adapter]:

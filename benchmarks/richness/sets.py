@@ -131,13 +131,15 @@ class Looks:
     second_own: Mapping[str, str]
 
 
-def looks_of(cast: Cast, judges: Judges) -> Looks:
-    """From labels where there are any, else from what the judges say of the common held-out renders."""
+def looks_of(cast: Cast, judges: Judges | None) -> Looks:
+    """From labels where there are any, else from what the judges say of the common held-out renders, else none."""
     subject = cast.subject
     if isinstance(subject, Toon):
         other = Toon(second_form(subject.person))
         views = [{view: who.shown(renderer(), *view) for view in asked.VIEWS} for who in (subject, other)]
         return Looks(subject.looks, views[0], views[1], other.looks)
+    if judges is None:
+        return Looks({}, {}, {}, {})
     held = cast.pool.part("common")
     own = truth.looks_of_renders(judges, [_image(item) for item in held], [item.view for item in held])
     by_view = {

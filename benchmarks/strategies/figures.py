@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.strategies.downstream_summary import MEANING
+from benchmarks.strategies.downstream_summary import MEASURES as LORAS
 from benchmarks.strategies.page import compared, ours, shown, verdict
 from benchmarks.strategies.truth import MEASURES
 
@@ -29,8 +31,24 @@ def section(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def downstream(found: Mapping[str, Any]) -> str:
+    """What LoRAs learn from each strategy's subset, one row each; the first line says what it is good for."""
+    lines = [
+        f"LoRAs trained on {found['rows'][0]['budget']} pictures each, {found['loras']} of {found['planned']}. This is "
+        f"**{found['standing']}**: {MEANING[found['standing']]}. Values and differences from random, paired by "
+        f"character and seed.{'' if found['judged'] else ' No judges: of ground truth, copies by pixels alone.'}",
+        "",
+        f"| strategy | pairs | {' | '.join(LORAS[name].title for name in found['measures'])} |",
+        "|---|---|" + "---|" * len(found["measures"]),
+    ]
+    for row in found["rows"]:
+        told = [_difference(row, name) for name in found["measures"]]
+        lines.append(f"| {row['strategy']} | {row['pairs']} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
 def readme(result: Mapping[str, Any]) -> str:
-    """Ours against random on every suite and budget, one row each."""
+    """Ours against random on every suite and budget, one row each; where LoRAs were trained, a table of them."""
     heads = [MEASURES[name].title for name in README]
     lines = [
         f"| suite | sets answered | kept | {' | '.join(heads)} |",
@@ -41,14 +59,18 @@ def readme(result: Mapping[str, Any]) -> str:
             told = [_difference(row, name) for name in README] if row["values"] else [row["problem"]] + [""] * 4
             sets = f"{row['sets']} of {len(suite['sets'])}"
             lines.append(f"| {suite['words']} | {sets} | {row['budget']} | {' | '.join(told)} |")
+    if "downstream" in result:
+        lines += ["", downstream(result["downstream"])]
     return "\n".join(lines)
 
 
 def _difference(row: Mapping[str, Any], name: str) -> str:
-    """`71 %, +16 % (4–28) better`; an en dash where nothing is known."""
+    """`71 %, +16 % (4–28) better`; random's own value alone; an en dash where nothing is known."""
     found = row["values"].get(name)
     if not found:
         return "–"
+    if row["strategy"] == "random":
+        return shown(row, name)
     told = verdict(row, name)
     value = shown({**row, "values": {name: {**found, "low": None, "high": None}}}, name)
     return f"{value}, {compared(row, name)} **{told}**" if told != "not told" else f"{value}, {compared(row, name)}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.strategies import downstream_summary
 from benchmarks.strategies.summary import LEVEL
 from benchmarks.strategies.table import ALL, CURATED, DISTINCT, POOLS, TABLE
 from benchmarks.strategies.truth import MEASURES, Measure
@@ -18,6 +19,7 @@ from reports import charts, shell, words
 HERE = Path(__file__).parent
 LAYERS = {ALL: ("out", "circle", 9), DISTINCT: ("kept", "circle", 9), CURATED: ("rare", "diamond", 15)}
 DRAWN = ("cells", "views", "rare", "copies", "coverage", "richness")
+EVERY = {**MEASURES, **downstream_summary.MEASURES}
 TIP = """<div style="max-width:320px;margin:-6px;padding:8px;background:var(--surface);color:var(--ink);
 border:1px solid var(--muted);line-height:1.45"><b>@name</b><br>@status</div>"""
 
@@ -26,6 +28,7 @@ def write(result: Mapping[str, Any], file: Path) -> None:
     """Write the page of `result` (benchmarks/results/strategies.json) to `file`."""
     environment = shell.environment(HERE)
     environment.globals.update(shown=shown, compared=compared, verdict=verdict, ours=ours, words=words)
+    environment.globals.update(lora_measures=downstream_summary.MEASURES, standings=downstream_summary.MEANING)
     drawn, titles = {}, {}
     for suite in result["suites"]:
         for name in DRAWN:
@@ -35,7 +38,7 @@ def write(result: Mapping[str, Any], file: Path) -> None:
                 if chart is not None:
                     drawn[key], titles[key] = chart, f"{MEASURES[name].title}, {budget} kept"
     text = environment.get_template("page.html.j2").render(
-        result=result,
+        result={"downstream": None, **result},
         table=TABLE,
         pools=POOLS,
         measures=MEASURES,
@@ -52,7 +55,7 @@ def write(result: Mapping[str, Any], file: Path) -> None:
 def shown(entry: Mapping[str, Any], name: str) -> str:
     """`62 % (55–69)`; an en dash where it is not known."""
     found = entry["values"].get(name)
-    return _estimate(found, MEASURES[name]) if found else "–"
+    return _estimate(found, EVERY[name]) if found else "–"
 
 
 def _estimate(found: Mapping[str, Any], measure: Measure) -> str:
@@ -63,7 +66,7 @@ def _estimate(found: Mapping[str, Any], measure: Measure) -> str:
 
 
 def _number(value: float | None, measure: Measure) -> str:
-    return words.number(value, share=measure.share).replace("-", "−")
+    return words.number(value, share=measure.share, fine=measure.fine).replace("-", "−")
 
 
 def compared(entry: Mapping[str, Any], name: str) -> str:
@@ -72,12 +75,12 @@ def compared(entry: Mapping[str, Any], name: str) -> str:
     if not found or entry["strategy"] == "random":
         return "–"
     sign = "+" if found["mean"] > 0 else ""
-    return sign + _estimate(found, MEASURES[name])
+    return sign + _estimate(found, EVERY[name])
 
 
 def verdict(entry: Mapping[str, Any], name: str) -> str:
     """Whether the interval of the difference from random tells: "better", "worse" or "not told"."""
-    found, good = entry["gains"].get(name), MEASURES[name].more_is_better
+    found, good = entry["gains"].get(name), EVERY[name].more_is_better
     if not found or found["low"] is None or good is None:
         return "not told"
     low, high = (found["low"], found["high"]) if good else (-found["high"], -found["low"])

@@ -37,6 +37,7 @@ class Prepared:
         encoder: Id of the encoder that strategies see.
         judged_by: Name of the one that judges.
         digest: Changes when any candidate, vector or label does.
+        paths: Of the judge's rows, below the set's folder.
     """
 
     pools: dict[str, Candidates]
@@ -45,6 +46,7 @@ class Prepared:
     encoder: str
     judged_by: str
     digest: str
+    paths: tuple[str, ...] = ()
 
 
 def prepare(one: LabelledSet, suite: str, *, model: str = "toon", captions: bool = False) -> Prepared:
@@ -74,9 +76,10 @@ def prepare(one: LabelledSet, suite: str, *, model: str = "toon", captions: bool
         DISTINCT: _pool(dataset, kept, found, protect=False),
         CURATED: _pool(dataset, kept, found, protect=True),
     }
-    judge = Judge(aligned(one.labels, frame["path"].to_list()), vectors)
+    paths = frame["path"].to_list()
+    judge = Judge(aligned(one.labels, paths), vectors)
     rows = {ALL: np.arange(len(frame)), DISTINCT: stays, CURATED: stays}
-    return Prepared(pools, rows, judge, dataset.encoder_id, judged_by, _digest(pools, judge))
+    return Prepared(pools, rows, judge, dataset.encoder_id, judged_by, _digest(pools, judge), tuple(paths))
 
 
 def _targets(dataset: Dataset) -> Targets:

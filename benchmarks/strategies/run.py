@@ -3,6 +3,7 @@
     python -m benchmarks.strategies                          every suite whose data is there
     python -m benchmarks.strategies --suite kaykit
     python -m benchmarks.strategies FOLDER [--labels CSV]    your own pictures
+    python -m benchmarks.strategies --downstream [--limit N] [--plan]    a LoRA on each subset; hours
 
 One run at a time is appended to benchmarks/out/strategies/<suite>.jsonl, so that a stopped benchmark goes on where it
 was; runs are repeated when pictures, labels or code change. Writes benchmarks/results/strategies.json and one page,
@@ -16,7 +17,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from diversity import record
 from diversity.errors import DiversityError, InputError
 
 RESULTS = Path(__file__).parents[1] / "results" / "strategies.json"
+LORAS = Path(__file__).parent / "results"  # a line each
 SEEDS = 20
 Row = dict[str, Any]
 
@@ -155,14 +157,23 @@ def run_suite(name: str, suite: suites.Suite, settings: Settings, place: Path) -
     }
 
 
-def write(results: Iterable[dict[str, Any]], file: Path, html: Path) -> None:
-    """Keep the figures and the page; suites that were not run now stay as they were."""
+def write(results: Iterable[dict[str, Any]], file: Path, html: Path, loras: Mapping[str, Any] | None = None) -> None:
+    """Keep the figures and the page; suites that were not run now stay as they were.
+
+    Args:
+        results: Of `run_suite`.
+        file: Of the figures.
+        html: The page.
+        loras: `downstream_summary.summarise`.
+    """
     earlier: list[dict[str, Any]] = []
     if file.is_file():
         earlier = json.loads(file.read_text(encoding="utf-8"))["suites"]
     new = {result["name"]: result for result in results}
     kept = [new.pop(result["name"], result) for result in earlier]
-    result = {"level": LEVEL, "suites": [*kept, *new.values()]}
+    result: dict[str, Any] = {"level": LEVEL, "suites": [*kept, *new.values()]}
+    if loras is not None:
+        result["downstream"] = loras
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     page.write(result, html)
@@ -193,6 +204,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--model", default="toon", help="encoder that strategies see")
     parser.add_argument("--captions", action="store_true", help="let captions tell the views")
+    loras = parser.add_argument_group("downstream")
+    loras.add_argument("--downstream", action="store_true", help="train and measure a LoRA on each subset instead")
+    loras.add_argument("--plan", action="store_true", help="print which LoRAs are missing, and stop")
+    loras.add_argument("--limit", type=int, help="most LoRAs to make in this call")
+    loras.add_argument("--base", default="toon", help="base model: toon, or a folder")
+    loras.add_argument("--judges", type=Path, help="folder of judges; default: the embedded ones, where they are")
     return parser
 
 
@@ -220,11 +237,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unknown = [name for name in options.only if name not in TABLE]
         if unknown or options.seeds < 1 or min(options.budgets, default=1) < 1:
             raise InputError("These runs cannot be made.", f"Strategies are {', '.join(TABLE)}; numbers start at 1.")
+        if options.downstream:
+            return _downstream(options)
         chosen, place, file = _wanted(options)
         settings = Settings(tuple(options.only), options.seeds, options.model, options.captions)
         results = [run_suite(name, suite, settings, place) for name, suite in chosen.items()]
     except DiversityError as error:
         print(error, file=sys.stderr)
         return 2
-    write([result for result in results if result], file, place / "strategies.html")
+    loras = _loras() if file == RESULTS else None
+    write([result for result in results if result], file, place / "strategies.html", loras)
     return 0
+
+
+def _downstream(options: argparse.Namespace) -> int:
+    from benchmarks.strategies import downstream
+
+    downstream.run(options)
+    if not options.plan:
+        write([], RESULTS, suites.CACHE / "strategies.html", _loras())
+    return 0
+
+
+def _loras() -> dict[str, Any] | None:
+    """What is known of LoRAs; None where none was trained."""
+    if not any(LORAS.glob("*.jsonl")):
+        return None
+    from benchmarks.strategies import downstream
+    from benchmarks.strategies.downstream_summary import summarise as summarise_loras
+
+    return summarise_loras(downstream.rows(), len(downstream.planned()))

@@ -44,12 +44,14 @@ class Measure:
         meaning: One sentence.
         more_is_better: None: neither.
         share: Whether the value is a share of 1.
+        fine: Whether it is told with one digit more.
     """
 
     title: str
     meaning: str
     more_is_better: bool | None = True
     share: bool = True
+    fine: bool = False
 
 
 MEASURES: dict[str, Measure] = {
