@@ -23,6 +23,7 @@ from benchmarks.toonworld.captions import full_caption
 from benchmarks.toonworld.character import Character, sample_character
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.parts import build_character
+from benchmarks.toonworld.plain import plain_character, plain_shot
 from benchmarks.toonworld.poses import POSES, build_skeleton, sample_pose
 from benchmarks.toonworld.scene import BACKGROUNDS, STYLES, Picture, Renderer, composite, draw_background, sample_lights
 
@@ -113,10 +114,14 @@ def _start(size: int) -> None:
     _RENDERER = Renderer(size)
 
 
-def _render_shard(task: tuple[str, int, int]) -> int:
-    folder, seed, count = task
+def _render_shard(task: tuple[str, int, int, bool]) -> int:
+    folder, seed, count, plain = task
     target = Path(folder) / f"{seed}.npy"
-    person, plan = sample_character(seed), plan_character(seed, count)
+    if plain:
+        person = plain_character(seed)
+        plan = [(plain_shot(seed, index), f"{seed}-{index}") for index in range(count)]
+    else:
+        person, plan = sample_character(seed), plan_character(seed, count)
     pictures = np.stack([draw_picture(_RENDERER, person, shot) for shot, _ in plan])
     rows = [label_row(person, shot, group) for shot, group in plan]
     target.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")
@@ -161,11 +166,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--plain", action="store_true", help="pictures for the base alone (`plain.py`)")
     args = parser.parse_args(argv)
     shards = args.out / "shards"
     shards.mkdir(parents=True, exist_ok=True)
     seeds = [args.seed * SEED_STRIDE + i for i in range(args.characters)]
-    tasks = [(str(shards), seed, args.per_character) for seed in seeds if not (shards / f"{seed}.npy").exists()]
+    tasks = [
+        (str(shards), seed, args.per_character, args.plain) for seed in seeds if not (shards / f"{seed}.npy").exists()
+    ]
     started, done = time.time(), 0
     with get_context("spawn").Pool(args.workers, _start, (args.size,)) as pool:
         for position, count in enumerate(pool.imap_unordered(_render_shard, tasks)):

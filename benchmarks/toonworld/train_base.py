@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from benchmarks.toonworld import linear_code, prompts, warm_text
+from benchmarks.toonworld import prompts, warm_text
 from benchmarks.toonworld.dataset import AXES, axis_values
 from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
 from benchmarks.toonworld.linear_code import CHANNELS
 from benchmarks.toonworld.replicas import Replicas
-from benchmarks.toonworld.train_autoencoder import fit_code
 
 UNET = {
     "sample_size": 16,
@@ -82,16 +81,17 @@ class Settings:
     cores: int = 2
 
 
-def cache_latents(data: Path, file: Path) -> NDArray[np.float16]:
+def cache_latents(data: Path, vae_folder: Path, file: Path) -> NDArray[np.float16]:
     """Latents float16 [2, n, 12, 16, 16] of every picture and its mirror image, kept in `file`."""
     if not file.exists():
-        stages, bias = fit_code(data)
+        vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32).eval()
         pixels = np.load(data / "images.npy", mmap_mode="r")
         latents = np.empty((2, len(pixels), CHANNELS, 16, 16), np.float16)
-        for start in range(0, len(pixels), 256):
-            block = np.asarray(pixels[start : start + 256])
-            for mirrored, pictures in enumerate((block, block[:, :, ::-1])):
-                latents[mirrored, start : start + 256] = linear_code.encode(pictures, stages, bias)
+        for start in range(0, len(pixels), 32):
+            block = torch.from_numpy(np.asarray(pixels[start : start + 32])).permute(0, 3, 1, 2).float() / 127.5 - 1
+            for mirrored, pictures in enumerate((block, block.flip(3))):
+                with torch.inference_mode():
+                    latents[mirrored, start : start + 32] = vae.encode(pictures).latent_dist.mode().numpy()
         np.save(file.with_suffix(".part.npy"), latents)
         file.with_suffix(".part.npy").replace(file)
     return np.load(file, mmap_mode="r")  # type: ignore[no-any-return]
@@ -103,10 +103,7 @@ class Examples:
     def __init__(self, data: Path, latents: NDArray[np.float16], tokenizer: CLIPTokenizer, seed: int) -> None:
         import polars as pl
 
-        drawn = pl.col("split") == "train"
-        for column, values in prompts.NOT_DRAWN.items():
-            drawn &= ~pl.col(column).is_in(values)
-        table = pl.read_parquet(data / "labels.parquet").filter(drawn)
+        table = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train")
         self.latents, self.index, self.seed, self.rows = latents, table["index"].to_numpy(), seed, table.to_dicts()
         self.tokens = [tokenize(tokenizer, texts) for texts in caption_variants(self.rows, seed)]
         self.empty = tokenize(tokenizer, [""])[0]
@@ -145,13 +142,14 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 
 def make_tokenizer(data: Path, out: Path, seed: int) -> CLIPTokenizer:
-    """The base's tokenizer, learned from captions of the training split."""
+    """The base's tokenizer: the one in `out`, or one learned from captions of the training split."""
     import polars as pl
 
-    rows = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train").to_dicts()
     folder = out / "tokenizer"
-    folder.mkdir(parents=True, exist_ok=True)
-    prompts.build_tokenizer(caption_variants(rows, seed)[0], folder)
+    if not (folder / "tokenizer.json").exists():
+        rows = pl.read_parquet(data / "labels.parquet").filter(pl.col("split") == "train").to_dicts()
+        folder.mkdir(parents=True, exist_ok=True)
+        prompts.build_tokenizer(caption_variants(rows, seed)[0], folder)
     return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -229,7 +227,7 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
     torch.manual_seed(settings.seed)
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(data, out, settings.seed)
-    examples = Examples(data, cache_latents(data, work / "latents.npy"), tokenizer, settings.seed)
+    examples = Examples(data, cache_latents(data, out / "vae", work / "latents.npy"), tokenizer, settings.seed)
     scheduler, model = DDPMScheduler(**NOISE), Model(tokenizer)
     model.unet.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).requires_grad_(False).eval()

@@ -18,7 +18,7 @@ from PIL import Image
 pytest.importorskip("diffusers", reason="diffusers is not installed: the toon base cannot be built")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from benchmarks.toonworld import captions, character, fitting, linear_code, prompts  # noqa: E402
+from benchmarks.toonworld import captions, character, fitting, linear_code, plain, prompts  # noqa: E402
 from benchmarks.toonworld.camera import SIDES  # noqa: E402
 from benchmarks.toonworld.character import sample_character  # noqa: E402
 from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
@@ -184,9 +184,22 @@ def test_wanted_combinations_are_the_same_every_time_and_cover_every_value():
     many = wanted(300)
     assert many == wanted(300)
     assert len({each.prompt for each in many}) > 290
-    drawn = set(BACKGROUNDS) - set(prompts.NOT_DRAWN["background"])
-    for slot, values in (("side", SIDES), ("hair_colour", character.HAIR_COLOURS), ("background", drawn)):
+    named = {"side": SIDES, "hair_colour": character.HAIR_COLOURS}
+    for slot, values in (named | {"background": plain.BACKGROUNDS, "framing": plain.FRAMINGS}).items():
         assert {each.values[slot] for each in many} == set(values)
+
+
+def test_plain_pictures_show_bare_big_heads_all_round():
+    people = [plain.plain_character(seed) for seed in range(40)]
+    assert people == [plain.plain_character(seed) for seed in range(40)]
+    assert {person.kind for person in people} == set(plain.KINDS)
+    assert {(p.headgear, p.prop, p.cape, p.backpack) for p in people} == {("none", "none", False, False)}
+    assert len({(p.hair_colour, p.hair_style, p.outfit, p.outfit_colour) for p in people}) > 35
+    shots = [plain.plain_shot(7, index) for index in range(200)]
+    assert {shot.side for shot in shots} == set(SIDES)
+    assert {shot.framing for shot in shots} == set(plain.FRAMINGS)
+    assert {shot.background for shot in shots} == set(plain.BACKGROUNDS) < set(BACKGROUNDS)
+    assert all(abs(shot.zoom - 0.5) <= plain.SLACK and shot.roll == 0 for shot in shots)
 
 
 def test_a_prompt_names_all_its_values_and_no_other():
