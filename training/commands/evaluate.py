@@ -27,9 +27,18 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
         "--trigger", help="the subject's word (default: the run's, or the tag that most captions share)"
     )
     parser.add_argument(
+        "--second-trigger",
+        dest="second",
+        metavar="WORD",
+        help="the word of a second character in the same LoRA (default: as kohya's folders name them)",
+    )
+    parser.add_argument(
         "--class-word", default="", help="stands in for the trigger where that is left out, as in 'woman'"
     )
     parser.add_argument("--prompts", type=Path, metavar="TOML", help="prompts of your own, see docs/evaluate.md")
+    parser.add_argument(
+        "--held-out", type=Path, metavar="FOLDER", help="pictures of the subject that were not trained on"
+    )
     parser.add_argument("--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript, or DINOv2")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -58,7 +67,18 @@ def run(name: str, options: argparse.Namespace) -> int:
         settings=chosen,
         **{
             key: getattr(options, key)
-            for key in ("base", "prompts", "trigger", "class_word", "copies", "device", "dtype", "allow_download")
+            for key in (
+                "base",
+                "prompts",
+                "trigger",
+                "second",
+                "class_word",
+                "copies",
+                "held_out",
+                "device",
+                "dtype",
+                "allow_download",
+            )
         },
     )
     if options.lora is not None:

@@ -18,6 +18,7 @@ from diversity.progress import Progress, Silent
 from training.evaluate import grid, measures, overlaid, weights
 from training.evaluate.adherence import Control, Leak
 from training.evaluate.binding import Binding
+from training.evaluate.blended import Blended, blended
 from training.evaluate.bound import Bound, bound
 from training.evaluate.drawing import Gallery, draw, wanted
 from training.evaluate.loss_gap import Losses, LossGap, gap
@@ -73,6 +74,7 @@ class Findings:
         sweep: Usable weights.
         bindings: Tags and looks of the training set.
         bound: What bound tags drag along.
+        blended: How far two characters run into one another; None where there is one.
     """
 
     gaps: Mapping[str, LossGap]
@@ -86,6 +88,7 @@ class Findings:
     sweep: Sweep | None
     bindings: tuple[Binding, ...]
     bound: tuple[Bound, ...]
+    blended: Blended | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def evaluate_lora(
     if not sets.held_out:
         rows.note(
             "No held-out pictures are known, so the loss gap, the leak and the fidelity of views are left out: "
-            "measured on training pictures they would reward copying."
+            "measured on training pictures they would reward copying. --held-out names a folder of such pictures."
         )
     gallery = draw(base, adapter, wanted(sets, settings), sets, settings, (tools.cache, tools.progress))
     gaps = _gaps(base, adapter, _with_prior(base, sets, gallery), settings, tools)
@@ -196,6 +199,7 @@ def _find(
         sweep=weights.band(fidelity, (colours, copies, followed), rows),
         bindings=bindings,
         bound=dragged,
+        blended=blended(base, adapter, seen, (settings, tools.cache), rows),
     )
 
 

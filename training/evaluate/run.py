@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from diversity.errors import InputError, WorkspaceError
 from training import base as bases
 from training import judges, lora, runs
-from training.evaluate import features, prompts, sources, store
+from training.config import TrainConfig
+from training.evaluate import apart, features, prompts, sources, store
+from training.evaluate.blended import concepts
 from training.evaluate.lora import Evaluation, Tools, evaluate_lora, loss_gaps
 from training.evaluate.loss_gap import Advice, LossGap, advise
 from training.evaluate.rows import Rows
@@ -44,8 +46,10 @@ class Options:
         base: As `training.base.load` takes it; None: the run's own.
         prompts: A TOML file of prompts; None: the embedded ones.
         trigger: The subject's word; None: the run's, or from the captions.
+        second: The word of a second character in the same LoRA; None: from kohya's folders, if they name two.
         class_word: Stands in the trigger's place where it is left out.
         copies: A copy detector: a TorchScript file (SSCD), or a folder (DINOv2).
+        held_out: A folder of pictures that were not trained on; None: those that the run held out, if any.
         device, dtype, allow_download: See `training.base.load`.
     """
 
@@ -53,8 +57,10 @@ class Options:
     base: str | None = None
     prompts: Path | None = None
     trigger: str | None = None
+    second: str | None = None
     class_word: str = ""
     copies: Path | None = None
+    held_out: Path | None = None
     device: str = "auto"
     dtype: str = "float32"
     allow_download: bool = False
@@ -108,6 +114,9 @@ def evaluate_run(run: Run, options: Options, progress: Progress) -> Evaluated:
         raise WorkspaceError(f"{run.id} has no LoRA yet.", f"There is no {run.lora.name} in it.", "Let it finish.")
     base = _base(options, options.base or run.record.get("base", {}).get("name"), run.id)
     found = sources.of_run(run, base)
+    if options.held_out is not None:
+        config = TrainConfig.of(run.record.get("settings", {}))
+        found = apart.with_folder(found, options.held_out, base, config, progress)
     side = run.record.get("settings", {}).get("resolution")
     settings = options.settings
     if side and settings.size is None:
@@ -116,25 +125,35 @@ def evaluate_run(run: Run, options: Options, progress: Progress) -> Evaluated:
     adapter = lora.load(base, run.lora, name=TESTED)
     evaluation = evaluate_lora(base, adapter, sets, settings, tools)
     gaps = _checkpoints(run, base, (sets, settings, tools)) if sets.held_out else {}
-    about: dict[str, object] = {"run": run.id, "record": _record(run)}
+    about: dict[str, object] = {"run": run.id, "record": _record(run), "held_out": _place(options)}
     return _stored(
         run.folder / store.FOLDER, (run.lora, base, settings), (evaluation, sets, found), gaps, (tools, about)
     )
 
 
 def evaluate_file(file: Path, dataset: Dataset, options: Options, progress: Progress) -> Evaluated:
-    """Evaluate a LoRA of any trainer; which of the pictures it never saw is not known, and what needs that is left out.
+    """Evaluate a LoRA of any trainer.
+
+    Which of the pictures it never saw is not known: without a folder of them, what needs that is left out.
 
     Raises:
         DiversityError: the file, the set or the base cannot be used.
     """
     base = _base(options, options.base, file.name)
     adapter = lora.load(base, file, name=TESTED)
-    found = sources.of_pictures(dataset, base, options.trigger, progress)
+    found = sources.of_pictures(dataset, base, options.trigger, progress, losses=options.held_out is not None)
+    if options.held_out is not None:
+        found = apart.with_folder(found, options.held_out, base, TrainConfig(), progress)
     sets, tools = _prepared(found, base, options, progress)
     evaluation = evaluate_lora(base, adapter, sets, options.settings, tools)
     folder = dataset.folder / "evaluations" / name_of(file)
-    return _stored(folder, (file, base, options.settings), (evaluation, sets, found), {}, (tools, {"run": None}))
+    return _stored(
+        folder,
+        (file, base, options.settings),
+        (evaluation, sets, found),
+        {},
+        (tools, {"run": None, "held_out": _place(options)}),
+    )
 
 
 def name_of(file: Path) -> str:
@@ -142,6 +161,11 @@ def name_of(file: Path) -> str:
     path = file.expanduser().resolve()
     slug = re.sub(r"[^\w-]+", "-", path.stem).strip("-")[:40]
     return f"{slug}-{hashlib.blake2b(str(path).encode(), digest_size=3).hexdigest()}"
+
+
+def _place(options: Options) -> str | None:
+    """Where the held-out pictures came from; None: from the run's own record."""
+    return None if options.held_out is None else str(options.held_out.expanduser().resolve())
 
 
 def _base(options: Options, name: str | None, of: str) -> Base:
@@ -157,7 +181,9 @@ def _prepared(found: Found, base: Base, options: Options, progress: Progress) ->
     court = _judges(base)
     looks = {} if court is None else sources.looks(found.train, court)
     bank = prompts.read(options.prompts, toon=base.name == "toon" or court is not None)
-    trigger = found.trigger if options.trigger is None else options.trigger
+    trigger, words = _words(found, options)
+    if words:
+        progress.note(f"Two characters: “{words[0]}” and “{words[1]}”; all but their blend is told for “{trigger}”.")
     wanted = prompts.prompts(bank, trigger, found.train.captions, class_word=options.class_word, looks=looks)
     held_out = {} if found.held_out is None else {HELD_OUT: found.held_out}
     tools = Tools(
@@ -167,7 +193,24 @@ def _prepared(found: Found, base: Base, options: Options, progress: Progress) ->
         cache=found.dataset.folder / "cache" / "evaluation",
         progress=progress,
     )
-    return EvaluationSets(found.train, held_out, None, wanted, trigger), tools
+    return EvaluationSets(found.train, held_out, None, wanted, trigger, words), tools
+
+
+def _words(found: Found, options: Options) -> tuple[str, tuple[str, ...]]:
+    """The subject's word, and the words of two characters where it is two.
+
+    Raises:
+        InputError: a second word without a first one.
+    """
+    trigger = found.trigger if options.trigger is None else options.trigger
+    if options.second:
+        if not trigger or trigger == options.second:
+            raise InputError("Two characters have two words.", "", "Name the first with --trigger.")
+        return trigger, (trigger, options.second)
+    words = concepts(found.train)
+    if words is None:
+        return trigger, ()
+    return trigger or words[0], words
 
 
 def _judges(base: Base) -> Judges | None:
@@ -204,7 +247,7 @@ def _stored(
     told = {
         **about,
         "lora": str(file),
-        "base": {"name": base.name, "family": base.family, "fingerprint": base.fingerprint},
+        "base": {"name": base.name, "family": base.family, **runs.identity(base)},
         "pictures": str(found.dataset.root),
         "trigger": sets.trigger,
         "settings": settings.model_dump(mode="json"),

@@ -1,6 +1,6 @@
 """What one LoRA is measured on: pictures it saw, pictures it did not, unrelated ones, and the prompts to draw.
 
-Not for where they come from (`from_run.py`, `from_pictures.py`) or for measuring (`lora.py`).
+Not for where they come from (`sources.py`) or for measuring (`lora.py`).
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ class EvaluationSets:
         prior: Unrelated pictures with captions; None: the base's own pictures of the unrelated prompts.
         prompts: What to draw.
         trigger: The word that stands for the subject; "" where there is none.
+        concepts: The words of two characters, where it is two; else empty.
     """
 
     train: Material
@@ -147,6 +148,7 @@ class EvaluationSets:
     prior: Material | None
     prompts: tuple[Prompt, ...]
     trigger: str
+    concepts: tuple[str, ...] = ()
 
     def of_kind(self, kind: Kind) -> tuple[Prompt, ...]:
         """The prompts of one kind."""

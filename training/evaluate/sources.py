@@ -17,6 +17,7 @@ from PIL import Image
 from diversity import targets, taxonomy
 from diversity.dataset import Dataset
 from diversity.errors import InputError, WorkspaceError
+from training import runs
 from training.config import SourceConfig, TrainConfig
 from training.data import Loader, TrainingData, bucket_rules, gather
 from training.evaluate.sets import Material
@@ -75,9 +76,12 @@ def of_run(run: Run, base: Base) -> Found:
     """
     dataset = dataset_of(run)
     config = TrainConfig.of(run.record.get("settings", {}))
-    if base.fingerprint != run.record.get("base", {}).get("fingerprint"):
+    other = runs.other_base(run, base)
+    if other:
         raise InputError(
-            f"{base.name} is not the base that {run.id} was trained on.", "", "Leave --base out, or name the same one."
+            f"{base.name} is not the base that {run.id} was trained on.",
+            f"{other[0].upper()}{other[1:]}.",
+            "Leave --base out, or name the same one.",
         )
     data = gather(dataset, base, config)
     known = {picture.content: picture for picture in (*data.train, *data.held_out)}
@@ -94,12 +98,21 @@ def of_run(run: Run, base: Base) -> Found:
     notes = (f"{lost} of the {table.height} pictures of the run are not in the set any more.",) if lost else ()
     loader = Loader(data, base, config, dataset.folder / "cache")
     own = [picture for picture in roles["train"] if not picture.source.startswith("prior ")]
-    made = [_material(dataset, data, config, some, loader) for some in (own, roles["held_out"])]
+    made = [material(dataset, data, config, some, loader) for some in (own, roles["held_out"])]
     return Found(dataset, made[0], made[1] if len(made[1]) else None, config.captions.trigger or "", notes)
 
 
-def of_pictures(dataset: Dataset, base: Base, trigger: str | None, progress: Progress) -> Found:
-    """All pictures of a set as trained on; nothing is known to be held out. No latents: there are no losses to measure.
+def of_pictures(
+    dataset: Dataset, base: Base, trigger: str | None, progress: Progress, *, losses: bool = False
+) -> Found:
+    """All pictures of a set as trained on; nothing is known to be held out.
+
+    Args:
+        dataset: The set.
+        base: Says how pictures are cut.
+        trigger: The subject's word; None: from the captions.
+        progress: Of the scan.
+        losses: Whether losses will be measured on them; without, they have no latents.
 
     Raises:
         DiversityError: the set cannot be scanned.
@@ -125,7 +138,9 @@ def of_pictures(dataset: Dataset, base: Base, trigger: str | None, progress: Pro
         notes.append(
             f"The subject's word is taken to be '{words[0]}', as most captions have it; --trigger says another."
         )
-    return Found(dataset, _material(dataset, data, config, kept, None), None, words[0] if words else "", tuple(notes))
+    loader = Loader(data, base, config, dataset.folder / "cache") if losses else None
+    made = material(dataset, data, config, kept, loader)
+    return Found(dataset, made, None, words[0] if words else "", tuple(notes))
 
 
 def looks(material: Material, judges: Judges) -> dict[str, str]:
@@ -141,9 +156,10 @@ def looks(material: Material, judges: Judges) -> dict[str, str]:
     return found
 
 
-def _material(
+def material(
     dataset: Dataset, data: TrainingData, config: TrainConfig, pictures: Sequence[Picture], loader: Loader | None
 ) -> Material:
+    """Pictures of a set, as the evaluator takes them; without a loader they have no latents."""
     cells = _cells(dataset)
     held = [loader.latents(picture, picture.placement) for picture in pictures] if loader else []
     return Material(

@@ -17,8 +17,12 @@ from training.evaluate.sets import EvaluationSets
 from training.evaluate.sweep import Limits
 
 VARIETY_LOST = 0.7  # ratio of Vendi scores to the base's, below which prompts are answered alike
+BLENDS = 0.25  # of the way from one character to the other
 LEAKS = 0.3  # share of the LoRA's effect that comes without its trigger
 ALWAYS = 0.9  # of "nine times in ten": how a share is said
+
+
+DRIFTS = ("colours", "control", "leak", "blend", "variety")  # topics, the worst first
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Evidence:
     """One sentence and what it means.
 
     Attributes:
-        topic: "copies", "losses", "colours", "variety", "control", "leak", "weights", "checkpoints", "binding".
+        topic: "copies", "losses", "colours", "variety", "control", "leak", "blend", "weights", "checkpoints" or
+            "binding".
         text: The sentence.
         state: "bad", "good" or "open" (not sure either way).
     """
@@ -71,8 +76,8 @@ def judge(evaluation: Evaluation, sets: EvaluationSets, advice: Advice | None = 
         state, headline = "copies", f"It copies: {_of(evidence, 'copies')}"
     elif gap is not None and gap.verdict == "overfit":
         state, headline = "overfit", f"Overfitted: {gap.sentence()}."
-    elif bad & {"colours", "variety", "control", "leak"}:
-        topic = next(name for name in ("colours", "control", "leak", "variety") if name in bad)
+    elif bad & set(DRIFTS):
+        topic = next(name for name in DRIFTS if name in bad)
         state, headline = "drifts", f"It does more than it should: {_of(evidence, topic)}"
     elif gap is not None and gap.train.above(-0.02) and gap.train.known:
         state, headline = "unlearnt", f"It has hardly learnt anything: {gap.sentence()}."
@@ -89,6 +94,7 @@ def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:
     yield from _losses(findings.gaps)
     yield from _copies(findings)
     yield from _drift(findings)
+    yield from _blend(findings)
     yield from _weights(findings)
     for one in findings.bound:
         if one.dragged.above(0):
@@ -170,6 +176,17 @@ def _drift(findings: Findings) -> Iterator[Evidence]:
         yield Evidence("leak", text, "bad" if share.above(0) and share.value > LEAKS else "good")
 
 
+def _blend(findings: Findings) -> Iterator[Evidence]:
+    if findings.blended is not None:
+        words, found = findings.blended.words, findings.blended.found
+        for (word, other), place in zip((words, words[::-1]), (found.first, found.second), strict=True):
+            if place.known:
+                way = _percent(max(0.0, place.value))
+                text = f"Asked for “{word}” it draws {way} of the way to “{other}” ({_span(place)})."
+                blends = place.above(0) and place.value > BLENDS
+                yield Evidence("blend", text, "bad" if blends else "good" if place.value <= BLENDS else "open")
+
+
 def _weights(findings: Findings) -> Iterator[Evidence]:
     sweep = findings.sweep
     if sweep is not None:
@@ -214,9 +231,15 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
         yield "Vary backgrounds and light, or cut the subject out: the set's colours are learnt as part of the subject."
     if "leak" in bad:
         yield "Add related pictures without the trigger word, so that only the word stands for the subject."
-    for one in findings.bindings:
-        if one.state == "bound":
-            yield _bound(one)
+    if "blend" in bad and findings.blended is not None:
+        one, two = findings.blended.words
+        yield (
+            f"“{one}” and “{two}” run into one another: give both the same views and as many exposures, and keep each "
+            "word out of the other's captions."
+        )
+    for tag in findings.bindings:
+        if tag.state == "bound":
+            yield _bound(tag)
 
 
 def _bound(one: Binding) -> str:
@@ -246,8 +269,18 @@ def _of(evidence: Sequence[Evidence], topic: str) -> str:
     return text[0].lower() + text[1:]
 
 
+SIDES = {
+    "front": " from the front",
+    "three_quarter": " at a three-quarter angle",
+    "side": " from the side",
+    "back_three_quarter": " from behind at an angle",
+    "back": " from behind",
+}
+
+
 def _view(label: str) -> str:
-    return label.replace("_", "-").replace("/", " from the ").replace("from the unsure", "").strip()
+    framing, _, side = label.partition("/")
+    return framing.replace("_", "-") + SIDES.get(side, "")
 
 
 def _views_in(text: str, views: Sequence[str]) -> str:
@@ -261,7 +294,8 @@ def _n(found: Estimate) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")
+    text = f"{share:.0%}"
+    return {"-0%": "0%"}.get(text, text).replace("%", " %").replace("-", "−")
 
 
 def _span(found: Estimate) -> str:
