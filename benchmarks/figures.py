@@ -174,22 +174,33 @@ def filled(text: str, name: str, table: str) -> str:
     return pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)
 
 
-def main() -> None:
-    """Write the page and the README's tables from what is there."""
+def readme(text: str) -> str:
+    """The README `text` with its tables as the results have them; those of results that are not there stay."""
+    for name, write in README_TABLES.items():
+        file = RESULTS / f"{name}.json"
+        if file.is_file():
+            text = filled(text, name, write(json.loads(file.read_text(encoding="utf-8"))))
+    return text
+
+
+def page() -> str:
+    """The page of all figures."""
     parts = [HEAD.rstrip()]
     for name, write in SECTIONS.items():
         file = RESULTS / f"{name}.json"
         if file.is_file():
             parts.append(write(json.loads(file.read_text(encoding="utf-8"))))
-    before = after = README.read_text(encoding="utf-8")
-    for name, write in README_TABLES.items():
-        file = RESULTS / f"{name}.json"
-        if file.is_file():
-            after = filled(after, name, write(json.loads(file.read_text(encoding="utf-8"))))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write the page and the README's tables from what is there."""
+    DOC.write_text(page(), encoding="utf-8")
+    before = README.read_text(encoding="utf-8")
+    after = readme(before)
     if after != before:
         README.write_text(after, encoding="utf-8")
-    DOC.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    print(f"{DOC.name}: {len(parts) - 1} of {len(SECTIONS)} sections")
+    print(f"{DOC.name}, {README.name}{'' if after != before else ' (as it was)'}")
 
 
 if __name__ == "__main__":

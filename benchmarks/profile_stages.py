@@ -3,11 +3,11 @@
     python -m benchmarks.profile_stages [FOLDER] [--vectors 10000] [--repeats 5]
 
 Two tables. *Limits*: each kind of work beside the least that it could take, both on all cores, alternating in one run:
-reading beside copying the same bytes in memory, decoding beside the bare library, encoding beside the bare forward
-pass, neighbours and similarities beside one matrix product, greedy selection beside touching each picked row once. The
-share is limit ÷ time; what is left on the table is time − limit. *Stages*: seconds of every stage of a first run, and
-the functions of the main thread that took most of them (the threads of the scan are in the first table). Writes
-benchmarks/results/stages.json.
+reading beside copying the same bytes in memory, decoding beside the bare library, measuring (in child processes, as the
+scan does) beside decoding alone, encoding beside the bare forward pass, neighbours and similarities beside one matrix
+product, greedy selection beside touching each picked row once. The share is limit ÷ time; what is left on the table is
+time − limit. *Stages*: seconds of every stage of a first run, and the functions of the main thread that took most of
+them (threads and children of the scan are in the first table). Writes benchmarks/results/stages.json.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Pictures:
         from diversity.ingest import list_sources
 
         self.config, self.encoder = ScanConfig(), load_encoder(EncoderConfig(model=model))
-        self.threads = ThreadPoolExecutor(os.cpu_count() or 1)
+        self.cores = os.cpu_count() or 1
+        self.threads = ThreadPoolExecutor(self.cores)
         self.sources, self.data, self.pixels = [], [], []
         for source in list_sources(folder, self.config)[:most]:
             data = source.read()
@@ -117,7 +118,7 @@ class Pictures:
     def parts(self) -> Iterator[Part]:
         """Each kind of work of the scan."""
         from diversity.decode import decode
-        from diversity.measure import measure
+        from diversity.measuring import MeasuringPool
 
         def ours(data: bytes) -> object:
             return decode(data, max_pixels=self.config.max_pixels)
@@ -137,12 +138,13 @@ class Pictures:
             everywhere(_loaded, self.data),
             everywhere(_drafted, self.data),
         )
-        yield Part(
-            "decode, quality, hash, thumbnail",
-            "our decoding alone",
-            everywhere(lambda data: measure(data, self.config), self.data),
-            everywhere(ours, self.data),
-        )
+        with MeasuringPool(self.config, self.cores) as children:
+            yield Part(
+                "decode, quality, hash, thumbnail",
+                "our decoding alone",
+                everywhere(lambda sources: list(children.measure(sources)), self._pieces()),
+                everywhere(ours, self.data),
+            )
         yield Part(
             "resize for the encoder",
             "OpenCV's area resizing",
@@ -150,6 +152,12 @@ class Pictures:
             everywhere(lambda pixels: cv2.resize(pixels, side, interpolation=cv2.INTER_AREA), self.pixels),
         )
         yield Part("encode", "the bare forward pass", self._encode, self._forward())
+
+    def _pieces(self) -> list[Sequence[Any]]:
+        """Sources as the scan hands them to its children."""
+        from diversity.scan import LOOK
+
+        return [self.sources[at : at + LOOK] for at in range(0, len(self.sources), LOOK)]
 
     def _everywhere(self, work: Callable[[Any], object], things: Sequence[Any]) -> Work:
         """`work` on each of `things`, on all cores."""

@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +60,14 @@ def cache_folder() -> Path:
     return user_cache_path("diversity-benchmarks") / "peers"
 
 
-def python_of(name: str, cache: Path, own: Path | None = None) -> Path:
+def python_of(name: str, cache: Path, own: Path | None = None, *, seconds: float = 60.0 * MINUTES) -> Path:
     """The interpreter of a peer's environment, made where it is not there yet.
 
     Args:
         name: Key of `PEERS`.
         cache: Folder of the environments.
         own: An interpreter that already has the peer.
+        seconds: That each step of an installation may take.
 
     Raises:
         Absent: it cannot be installed, or is not installed by us.
@@ -77,15 +80,35 @@ def python_of(name: str, cache: Path, own: Path | None = None) -> Path:
     folder = cache / f"{name}-{record.digest([sys.version_info[:2], peer.requirements])[:8]}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (folder / READY).is_file():
-        uv = _uv(cache)
+        uv = _uv(cache, seconds)
         shutil.rmtree(folder, ignore_errors=True)
-        _run([*uv, "venv", "-q", "--python", sys.executable, str(folder)])
-        _run([*uv, "pip", "install", "-q", "--python", str(python), *peer.requirements])
+        _run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], seconds)
+        _run([*uv, "pip", "install", "-q", "--python", str(python), *peer.requirements], seconds)
         write_bytes(folder / READY, "\n".join(peer.requirements).encode())
     return python
 
 
-def _uv(cache: Path) -> list[str]:
+def interpreters(names: Iterable[str], cache: Path, fastdup: Path | None, seconds: float) -> dict[str, Path | Absent]:
+    """Peer → its interpreter, or why there is none.
+
+    Args:
+        names: Keys of `PEERS`.
+        cache: Folder of the environments.
+        fastdup: An interpreter that has it.
+        seconds: That all installations together may take.
+    """
+    until = time.monotonic() + seconds
+    found: dict[str, Path | Absent] = {}
+    for name in names:
+        left = min(until - time.monotonic(), 60.0 * MINUTES)
+        try:
+            found[name] = python_of(name, cache, fastdup if name == "fastdup" else None, seconds=left)
+        except Absent as reason:
+            found[name] = reason
+    return found
+
+
+def _uv(cache: Path, seconds: float) -> list[str]:
     """The command of uv: on the path, beside this interpreter, or installed into the cache."""
     found = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if found:
@@ -93,15 +116,17 @@ def _uv(cache: Path) -> list[str]:
     home = cache / "uv"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.is_file():
-        _run([sys.executable, "-m", "venv", str(home)])
-    _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv"])
+        _run([sys.executable, "-m", "venv", str(home)], seconds)
+    _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv"], seconds)
     return [str(python), "-m", "uv"]
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], seconds: float) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60 * MINUTES, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=max(seconds, 0.0), check=False)
+    except subprocess.TimeoutExpired:
+        raise Absent("it does not install in the time that is left for installing") from None
+    except OSError as error:
         raise Absent(f"it does not install: {error}") from None
     if done.returncode:
         raise Absent(f"it does not install: {last_line(done.stderr)}")

@@ -19,12 +19,53 @@ def section(result: Mapping[str, Any]) -> str:
             f"`python -m benchmarks.peers`: {machine['cpu']}, {machine['cores']} cores. Alternating fresh processes, "
             "median seconds (range), imports left out on both sides. How to read it: [benchmarks.md](benchmarks.md).",
             "",
-            readme(result),
+            table(result),
         ]
     )
 
 
 def readme(result: Mapping[str, Any]) -> str:
+    """One row per task and peer: seconds over all inputs, how much faster at least and at most, promises kept."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in result["rows"]:
+        found.setdefault((row.get("words", row["task"]), row["peer"]), []).append(row)
+    lines = [
+        "| what | beside | inputs | ours, s | theirs, s | times as fast | promise |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (words, peer), rows in found.items():
+        told = [row for row in rows if not row["absent"]]
+        if not told:
+            lines.append(f"| {words} | {peer} | | | | | absent: {rows[0]['absent']} |")
+            continue
+        ours, theirs = (
+            sum(row[side]["seconds"]["median"] for row in told if side in row) for side in ("ours", "theirs")
+        )
+        fast = [row["faster"] for row in told if "faster" in row]
+        beside = f"{theirs:.1f} | {_between(min(fast), max(fast))}" if fast else "– | –"
+        lines.append(f"| {words} | {peer} | {_inputs(rows)} | {ours:.1f} | {beside} | {_promise(told)} |")
+    return "\n".join(lines)
+
+
+def _inputs(rows: Sequence[Mapping[str, Any]]) -> str:
+    answered = sum(not row["absent"] for row in rows)
+    return str(answered) if answered == len(rows) else f"{answered} of {len(rows)}"
+
+
+def _between(low: float, high: float) -> str:
+    return f"{low:.1f}–{high:.1f}" if f"{low:.1f}" != f"{high:.1f}" else f"{low:.1f}"
+
+
+def _promise(rows: Sequence[Mapping[str, Any]]) -> str:
+    asked = [row for row in rows if row["floor"]]
+    if not asked:
+        return "–"
+    kept = sum(row["kept"] for row in asked)
+    words = "kept" if kept == len(asked) else f"**kept on {kept} of {len(asked)}**" if kept else "**not kept**"
+    return f"{asked[0]['floor']}: {words}"
+
+
+def table(result: Mapping[str, Any]) -> str:
     """One row per task, peer and input."""
     lines = [
         "| task | peer | input | ours, s | theirs, s | faster | peak MB, ours / theirs | answers | promise |",
@@ -35,13 +76,11 @@ def readme(result: Mapping[str, Any]) -> str:
         if row["absent"]:
             lines.append(f"{head} | | | | absent: {row['absent']} | |")
             continue
-        ours, theirs = row["ours"], row["theirs"]
-        memory = " / ".join(_number(side["peak_mb"]["median"]) if "peak_mb" in side else "–" for side in (ours, theirs))
+        ours, theirs = row["ours"], row.get("theirs")
+        memory = " / ".join(_peak(side) for side in (ours, theirs))
+        speed = f"{_span(theirs['seconds'])} | {row['faster']:.1f} ×" if theirs else "– | –"
         promise = f"{row['floor']}: {KEPT[row['kept']]}" if row["floor"] else "–"
-        lines.append(
-            f"{head} {_span(ours['seconds'])} | {_span(theirs['seconds'])} | {row['faster']:.1f} × | {memory} "
-            f"| {_answers(row['answers'])} | {promise} |"
-        )
+        lines.append(f"{head} {_span(ours['seconds'])} | {speed} | {memory} | {_answers(row['answers'])} | {promise} |")
     return "\n".join(lines)
 
 
@@ -73,6 +112,10 @@ def _functions(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _span(seconds: Mapping[str, float]) -> str:
     return f"{seconds['median']:.2f} ({seconds['low']:.2f}–{seconds['high']:.2f})"
+
+
+def _peak(side: Mapping[str, Any] | None) -> str:
+    return _number(side["peak_mb"]["median"]) if side and "peak_mb" in side else "–"
 
 
 def _answers(found: Mapping[str, Any]) -> str:

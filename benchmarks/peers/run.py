@@ -1,6 +1,7 @@
 """Compare speed, memory and answers with installed peers, side by side in one run.
 
     python -m benchmarks.peers [--task hash …] [--peer apricot …] [--repeats 3]
+    python -m benchmarks.peers --quick        pictures of the sample set alone, fewer repeats of what is slow
     python -m benchmarks.peers --check        small inputs, once, nothing timed and nothing written
 
 Every run is a fresh process; ours and the peer's alternate; wall seconds leave imports out on both sides and report
@@ -12,23 +13,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.peers import protocol
-from benchmarks.peers.environments import PEERS, Absent, cache_folder, python_of
-from benchmarks.peers.tasks import TASKS, Floor, Job, Task
+from benchmarks.peers.environments import PEERS, Absent, cache_folder, interpreters
+from benchmarks.peers.tasks import ALONE, TASKS, Floor, Job, Task
 from diversity import record
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "peers.json"
 ROWS = HERE.parent / "out" / "peers.jsonl"
 REPEATS = 3
+PATIENCE = 60.0  # seconds of both sides after which --quick repeats no more
+INSTALLING = 360.0  # seconds that --quick gives to all installations together
 PAPER = "paper"  # a rule written from its paper, which runs beside us
 Row = dict[str, Any]
 
@@ -40,25 +44,36 @@ class Settings:
     Attributes:
         cache: Folder of the peers' environments.
         repeats: Runs of each side.
-        fastdup: An interpreter that has it.
+        pythons: Peer → its interpreter, or why there is none.
         timed: Whether seconds and memory are reported.
+        quick: Whether pictures are the sample set's alone, and slow runs are repeated less.
     """
 
     cache: Path
     repeats: int = REPEATS
-    fastdup: Path | None = None
+    pythons: Mapping[str, Path | Absent] = field(default_factory=dict)
     timed: bool = True
+    quick: bool = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which nothing is repeated."""
+        return PATIENCE if self.quick else math.inf
 
 
 def one_row(name: str, job: Job, peer: str, settings: Settings) -> Row:
     """Both sides on one input, alternating; a row that says why where the peer cannot answer."""
     task = TASKS[name]
-    row: Row = {"task": name, "peer": peer, "input": job.label, "absent": None}
+    row: Row = {"task": name, "words": task.words, "peer": peer, "input": job.label, "absent": task.absent.get(peer)}
+    if row["absent"]:
+        return row
+    if peer == ALONE:
+        return alone_row(task, job, row, settings)
+    python = None if peer == PAPER else settings.pythons[peer]
+    if isinstance(python, Absent):
+        return {**row, "absent": str(python)}
     try:
-        python = (
-            None if peer == PAPER else python_of(peer, settings.cache, settings.fastdup if peer == "fastdup" else None)
-        )
-        sides = alternate(task, job, peer, python, settings.repeats)
+        sides = alternate(task, job, peer, python, settings)
     except Absent as reason:
         return {**row, "absent": str(reason)}
     ours, theirs = sides
@@ -71,16 +86,28 @@ def one_row(name: str, job: Job, peer: str, settings: Settings) -> Row:
     return {**row, **promise(floor, row)}
 
 
+def alone_row(task: Task, job: Job, row: Row, settings: Settings) -> Row:
+    """Ours by itself; `row` says which task and input."""
+    ours: list[protocol.Answer] = []
+    while len(ours) < settings.repeats and sum(one.seconds for one in ours) < settings.patience:
+        ours.append(_ours(task, job))
+    found = {**row, "version": None, "answers": task.compare(job, ours[0].found, {})}
+    if settings.timed:
+        found |= {"repeats": len(ours), "ours": summary(ours)}
+    return {**found, **promise(task.floors.get(ALONE), found)}
+
+
 def alternate(
-    task: Task, job: Job, peer: str, python: Path | None, repeats: int
+    task: Task, job: Job, peer: str, python: Path | None, settings: Settings
 ) -> tuple[list[protocol.Answer], list[protocol.Answer]]:
-    """`repeats` runs of each side in turn; the peer first, so that one that cannot answer costs nothing else.
+    """Runs of each side in turn; the peer first, so that one that cannot answer costs nothing else.
 
     Raises:
         Absent: the peer fails, or ours does.
     """
-    ours, theirs = [], []
-    for _ in range(repeats):
+    ours: list[protocol.Answer] = []
+    theirs: list[protocol.Answer] = []
+    while len(ours) < settings.repeats and sum(one.seconds for one in (*ours, *theirs)) < settings.patience:
         theirs.append(protocol.run(task.peers[peer], job.asked, python))
         ours.append(_ours(task, job))
     return ours, theirs
@@ -108,7 +135,8 @@ def promise(floor: Floor | None, row: Mapping[str, Any]) -> dict[str, Any]:
     if floor is None:
         return {"floor": None, "kept": None}
     fast = floor.faster is None or "faster" not in row or row["faster"] >= floor.faster
-    return {"floor": floor.words, "kept": fast and floor.answer(row["answers"])}
+    quick = floor.seconds is None or "ours" not in row or row["ours"]["seconds"]["median"] <= floor.seconds
+    return {"floor": floor.words, "kept": fast and quick and floor.answer(row["answers"])}
 
 
 def rows(tasks: Sequence[str], peers: Sequence[str], settings: Settings, done: dict[str, Row]) -> Iterator[Row]:
@@ -116,11 +144,13 @@ def rows(tasks: Sequence[str], peers: Sequence[str], settings: Settings, done: d
     made = settings.cache.parent / "inputs"
     made.mkdir(parents=True, exist_ok=True)
     for name in tasks:
-        for job in TASKS[name].jobs(made, not settings.timed):
-            for peer in TASKS[name].peers:
+        for job in TASKS[name].jobs(made, not settings.timed or (settings.quick and TASKS[name].pictures)):
+            for peer in [*(TASKS[name].peers or [ALONE]), *TASKS[name].absent]:
                 if peer not in peers:
                     continue
-                key = record.digest([name, peer, job.label, settings.repeats, settings.timed, _versions()])
+                key = record.digest(
+                    [name, peer, job.label, settings.repeats, settings.timed, settings.quick, _versions()]
+                )
                 if key not in done:
                     done[key] = {"key": key, **one_row(name, job, peer, settings)}
                 yield done[key]
@@ -152,10 +182,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", action="append", choices=TASKS, help="default: all")
-    parser.add_argument("--peer", action="append", choices=[*PEERS, PAPER], help="default: all")
+    parser.add_argument("--peer", action="append", choices=[*PEERS, PAPER, ALONE], help="default: all")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
     parser.add_argument("--fastdup", type=Path, help="an interpreter that has fastdup")
+    parser.add_argument("--quick", action="store_true", help="the sample set alone, fewer repeats of what is slow")
     parser.add_argument("--check", action="store_true", help="small inputs, once; nothing is timed or written")
     parser.add_argument("--fresh", action="store_true", help="forget the rows of a stopped benchmark")
     return parser
@@ -164,13 +195,15 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print every row, keep the figures; 1 where a promise is not kept."""
     options = _parser().parse_args(arguments)
-    settings = Settings(options.cache, max(options.repeats, 1), options.fastdup)
-    if options.check:
-        settings = Settings(options.cache, 1, options.fastdup, timed=False)
+    names, peers = options.task or list(TASKS), options.peer or [*PEERS, PAPER, ALONE]
+    asked = [name for name in PEERS if name in peers and any(name in TASKS[task].peers for task in names)]
+    pythons = interpreters(asked, options.cache, options.fastdup, INSTALLING if options.quick else math.inf)
+    repeats = 1 if options.check else max(options.repeats, 1)
+    settings = Settings(options.cache, repeats, pythons, timed=not options.check, quick=options.quick)
     stored = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.is_file() and not options.fresh else []
     done = {row["key"]: row for row in map(json.loads, filter(lambda text: text.endswith("}"), stored))}
     found: list[Row] = []
-    for row in rows(options.task or list(TASKS), options.peer or [*PEERS, PAPER], settings, done):
+    for row in rows(names, peers, settings, done):
         print(line(row), flush=True)
         found.append(row)
         if settings.timed:

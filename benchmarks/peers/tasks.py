@@ -20,6 +20,7 @@ from benchmarks.duplicates import SHARED, Pair
 from diversity.ingest.source import PICTURE_SUFFIXES
 
 SAMPLE = Path(__file__).parents[2] / "diversity" / "assets" / "sample_set"
+ALONE = "alone"  # instead of a peer: ours by itself
 HASH_BITS = 8
 COPY_COSINE = 0.9  # of imagededup's CNN and of fastdup, their documented defaults
 DIMENSIONS = 512
@@ -50,12 +51,14 @@ class Floor:
     Attributes:
         words: In full.
         faster: Least (peer's seconds / ours); None: no promise.
+        seconds: Most seconds of ours; None: no promise.
         answer: Whether the compared answers keep the promise.
     """
 
     words: str
     faster: float | None = None
     answer: Callable[[Compared], bool] = lambda _: True
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ class Task:
         peers: Key of `environments.PEERS`, or "paper" for a rule that runs beside us → its adapter.
         jobs: (folder for made inputs, small) → inputs.
         compare: (job, our answer, the peer's) → what they say of one another.
-        floors: Peer → promise.
+        floors: Peer, or `ALONE` → promise.
+        absent: Peer → why it is not asked. Where there are no `peers`, ours runs alone.
+        pictures: Whether inputs are folders of pictures.
     """
 
     words: str
@@ -77,6 +82,8 @@ class Task:
     jobs: Callable[[Path, bool], list[Job]]
     compare: Callable[[Job, Answer, Answer], Compared]
     floors: Mapping[str, Floor] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    pictures: bool = False
 
 
 # inputs ---------------------------------------------------------------------------------------------------------------
@@ -200,6 +207,13 @@ def _facility_jobs(made: Path, small: bool) -> list[Job]:
     ]
 
 
+def _large_jobs(made: Path, small: bool) -> list[Job]:
+    """More than all pairs of fit into memory; neighbours are asked for, so that small inputs take the same way."""
+    n, k = (2_000, 50) if small else (100_000, 500)
+    vectors = _stored(made, f"cloud-{n}", cloud(n, 0, n // 20))
+    return [Job(f"{n} × {DIMENSIONS}, {k} kept", {"vectors": vectors, "keep": k, "neighbours": True})]
+
+
 def _vendi_jobs(made: Path, small: bool) -> list[Job]:
     n = 200 if small else 2_000
     return [Job(f"{n} × {DIMENSIONS}", {"vectors": _stored(made, f"cloud-{n}", cloud(n, 0, n // 20))})]
@@ -276,6 +290,17 @@ def compare_objectives(job: Job, ours: Answer, peer: Answer) -> Compared:
     for part in ("similarities", "greedy"):
         found[f"ours_{part}_s"], found[f"peer_{part}_s"] = (a["parts"][part] for a in (ours, peer))
     return found
+
+
+def compare_with_random(job: Job, ours: Answer, _: Answer) -> Compared:
+    """Our objective beside that of as many random picks, and what all cosines in float64 would take, in GB."""
+    vectors = np.load(job.asked["vectors"]).astype(np.float64)
+    rng = np.random.default_rng(0)
+    picks = rng.choice(len(vectors), job.asked["keep"], replace=False).tolist()
+    one, two = (objective(vectors, order) for order in (ours["order"], picks))
+    found: Compared = {"ours_objective": one, "random_objective": two, "ratio": one / two}
+    found |= {f"ours_{part}_s": ours["parts"][part] for part in ("similarities", "greedy")}
+    return {**found, "dense_GB": 8 * len(vectors) ** 2 / 1e9}
 
 
 def objective(vectors: NDArray[np.float64], order: Sequence[int]) -> float:
@@ -356,6 +381,7 @@ TASKS: dict[str, Task] = {
         picture_sets({"bits": HASH_BITS}),
         compare_pairs,
         {"imagededup": Floor("faster, same or better pairs", 1.0, _same_or_better_pairs)},
+        pictures=True,
     ),
     "copies": Task(
         "Copies from files, scan and encoding included",
@@ -364,6 +390,7 @@ TASKS: dict[str, Task] = {
         picture_sets({"threshold": COPY_COSINE, "model": "toon"}),
         compare_pairs,
         {"fastdup": Floor("3 times faster, F1 at least equal", 3.0, _same_or_better_pairs)},
+        pictures=True,
     ),
     "keepers": Task(
         "What a threshold on given vectors removes",
@@ -380,6 +407,7 @@ TASKS: dict[str, Task] = {
         _quality_jobs,
         compare_scores,
         {"cleanvision": Floor("3 times faster, rank correlation at least 0.95", 3.0, _ranks)},
+        pictures=True,
     ),
     "facility": Task(
         "Facility location on given vectors",
@@ -388,6 +416,17 @@ TASKS: dict[str, Task] = {
         _facility_jobs,
         compare_objectives,
         {"apricot": Floor("twice as fast, objective at least 0.995", 2.0, _within("ratio", least=0.995))},
+    ),
+    "large": Task(
+        "Facility location on more vectors than all pairs of fit into memory",
+        "ours_facility",
+        {},
+        _large_jobs,
+        compare_with_random,
+        {ALONE: Floor("under 90 s, better than random", None, _within("ratio", least=1.0), seconds=90.0)},
+        dict.fromkeys(
+            ("apricot", "submodlib"), "all pairs take 80 GB in float64; its own neighbour graph is not tried"
+        ),
     ),
     "vendi": Task(
         "Vendi scores of given vectors",

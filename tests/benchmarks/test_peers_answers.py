@@ -5,13 +5,14 @@ from __future__ import annotations
 import cProfile
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks import profile_stages
-from benchmarks.peers import environments, protocol, run, tasks
+from benchmarks.peers import environments, figures, protocol, run, tasks
 from benchmarks.peers.environments import Absent, last_line, python_of
 from benchmarks.peers.protocol import Answer
 from benchmarks.peers.tasks import TASKS, Floor, Job, Task
@@ -106,7 +107,7 @@ def test_bursts_have_neighbours_and_ends_that_are_not():
     assert np.median(similar) < 0.5
 
 
-@pytest.mark.parametrize("task", ["vendi", "coverage", "keepers", "facility"])
+@pytest.mark.parametrize("task", ["vendi", "coverage", "keepers", "facility", "large"])
 def test_our_own_adapters_answer_in_a_process_of_their_own(task, tmp_path):
     (job,) = TASKS[task].jobs(tmp_path, True)
     found = protocol.run(TASKS[task].ours, job.asked)
@@ -121,8 +122,42 @@ def test_our_own_adapters_answer_in_a_process_of_their_own(task, tmp_path):
         vectors = np.load(job.asked["vectors"])
         assert found.found["removed"]
         assert tasks.orphans(vectors, found.found["removed"], job.asked["threshold"]) == 0
-    if task == "facility":
+    if task in ("facility", "large"):
         assert len(set(found.found["order"])) == job.asked["keep"]
+
+
+def test_what_no_peer_is_asked_runs_alone_and_the_peers_say_why(tmp_path, monkeypatch):
+    settings = run.Settings(tmp_path / "peers", repeats=1)
+    small = TASKS["large"].jobs
+    monkeypatch.setitem(run.TASKS, "large", replace(TASKS["large"], jobs=lambda made, _: small(made, True)))
+    ours, *others = run.rows(["large"], [*environments.PEERS, tasks.ALONE], settings, {})
+    assert ours["answers"]["ratio"] > 1.01  # of random picks
+    assert ours["kept"] is True
+    assert ours["ours"]["peak_mb"]["median"] > 0
+    assert [row["peer"] for row in others] == ["apricot", "submodlib"]
+    assert all("80 GB" in row["absent"] for row in others)
+    assert not list(run.rows(["large"], ["prdc"], settings, {}))
+    for table in (figures.table, figures.readme):
+        lines = table({"rows": [ours, *others]}).splitlines()
+        assert len(lines) == 2 + 3
+        assert len({line.count("|") for line in lines}) == 1
+
+
+def test_a_promise_of_seconds_is_of_ours():
+    floor = TASKS["large"].floors[tasks.ALONE]
+    took = {"answers": {"ratio": 1.5}, "ours": {"seconds": {"median": 89.0}}}
+    assert run.promise(floor, took)["kept"]
+    assert not run.promise(floor, {**took, "ours": {"seconds": {"median": 91.0}}})["kept"]
+    assert not run.promise(floor, {**took, "answers": {"ratio": 0.9}})["kept"]
+    assert run.promise(floor, {"answers": {"ratio": 1.5}})["kept"]  # nothing was timed
+
+
+def test_on_a_graph_of_neighbours_the_objective_is_close_to_that_on_all_pairs(tmp_path):
+    vectors = tasks._stored(tmp_path, "cloud", tasks.cloud(2_000, 0, 100))
+    job = Job("both", {"vectors": vectors, "keep": 50})
+    whole, near = (protocol.run("ours_facility", {**job.asked, "neighbours": way}).found for way in (False, True))
+    assert whole["order"] != near["order"]
+    assert tasks.compare_objectives(job, near, whole)["ratio"] > 0.98
 
 
 def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
@@ -147,9 +182,7 @@ def test_a_peer_that_fails_is_absent_with_its_last_words(tmp_path):
 
 
 def test_what_does_not_install_is_absent_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        environments, "_uv", lambda cache: [sys.executable, "-c", "import sys; sys.exit('no such wheel')"]
-    )
+    monkeypatch.setattr(environments, "_uv", lambda *_: [sys.executable, "-c", "import sys; sys.exit('no such wheel')"])
     with pytest.raises(Absent, match="does not install: no such wheel"):
         python_of("prdc", tmp_path)
     assert not list(tmp_path.rglob(environments.READY))
@@ -173,12 +206,62 @@ def test_runs_alternate_and_a_failing_peer_costs_no_run_of_ours(monkeypatch):
 
     monkeypatch.setattr(protocol, "run", fake)
     task = Task("words", "ours", {"a": "theirs", "b": "broken"}, lambda *_: [], lambda *_: {})
-    run.alternate(task, Job("x", {}), "a", None, 3)
+    settings = run.Settings(Path(), repeats=3)
+    run.alternate(task, Job("x", {}), "a", None, settings)
     assert order == ["theirs", "ours"] * 3
     order.clear()
     with pytest.raises(Absent):
-        run.alternate(task, Job("x", {}), "b", None, 3)
+        run.alternate(task, Job("x", {}), "b", None, settings)
     assert order == ["broken"]
+
+
+def test_only_the_quick_way_repeats_slow_runs_less(monkeypatch):
+    monkeypatch.setattr(protocol, "run", lambda *_: answer({}, run.PATIENCE / 3))
+    task = Task("words", "ours", {"a": "theirs"}, lambda *_: [], lambda *_: {})
+    for quick, times in ((False, 4), (True, 2)):
+        settings = run.Settings(Path(), repeats=4, quick=quick)
+        assert [len(side) for side in run.alternate(task, Job("x", {}), "a", None, settings)] == [times, times]
+    alone = replace(task, peers={})
+    row = run.alone_row(alone, Job("x", {}), {}, run.Settings(Path(), repeats=4, quick=True))
+    assert row["repeats"] == 3
+
+
+def test_the_quick_way_takes_pictures_of_the_sample_set_alone_but_vectors_of_full_size(tmp_path, monkeypatch):
+    asked = []
+    for name in ("hash", "vendi"):
+        monkeypatch.setitem(
+            run.TASKS, name, replace(TASKS[name], jobs=lambda _, small, name=name: asked.append((name, small)) or [])
+        )
+    for quick, timed in ((True, True), (False, True), (False, False)):
+        list(run.rows(["hash", "vendi"], [], run.Settings(tmp_path / "peers", timed=timed, quick=quick), {}))
+    assert asked == [
+        ("hash", True),
+        ("vendi", False),
+        ("hash", False),
+        ("vendi", False),
+        ("hash", True),
+        ("vendi", True),
+    ]
+
+
+def test_all_installations_together_have_so_much_time(tmp_path, monkeypatch):
+    given = []
+
+    def fake(name, cache, own, *, seconds):
+        given.append(seconds)
+        now[0] += 50.0
+        if name == "prdc":
+            raise Absent("no wheels")
+        return cache / name
+
+    now = [0.0]
+    monkeypatch.setattr(environments, "python_of", fake)
+    monkeypatch.setattr(environments.time, "monotonic", lambda: now[0])
+    found = environments.interpreters(["apricot", "prdc", "submodlib"], tmp_path, None, 80.0)
+    assert given == [80.0, 30.0, -20.0]
+    assert (found["apricot"], str(found["prdc"])) == (tmp_path / "apricot", "no wheels")
+    with pytest.raises(Absent, match="in the time that is left"):
+        environments._run([sys.executable, "-c", "import time; time.sleep(9)"], -20.0)
 
 
 def test_a_promise_needs_both_speed_and_answer():
@@ -194,7 +277,7 @@ def test_a_promise_needs_both_speed_and_answer():
 def test_a_timed_row_has_medians_and_ranges_and_is_kept_among_others(tmp_path, monkeypatch):
     seconds = iter([4.0, 1.0, 8.0, 2.0, 6.0, 1.0])
     monkeypatch.setattr(protocol, "run", lambda *_: answer({"pairs": []}, next(seconds)))
-    ours, theirs = run.alternate(TASKS["vendi"], Job("x", {}), "vendi-score", None, 3)
+    ours, theirs = run.alternate(TASKS["vendi"], Job("x", {}), "vendi-score", None, run.Settings(tmp_path, repeats=3))
     told = run.summary(theirs)["seconds"]
     assert (told["median"], told["low"], told["high"]) == (6.0, 4.0, 8.0)
     assert run.summary(ours)["seconds"]["median"] == 1.0
@@ -243,14 +326,58 @@ def test_every_part_of_the_scan_has_work_and_a_limit():
 
 
 def test_tables_of_peers_show_what_is_absent_and_what_is_not_kept():
-    from benchmarks.peers import figures
-
     timed = run.summary([answer({}, 2.0), answer({}, 4.0)])
     row = {"task": "hash", "peer": "p", "input": "i", "absent": None, "version": "1", "answers": {"ours_f1": 0.5}}
     row |= {"ours": timed, "theirs": timed, "faster": 1.0, "floor": "faster", "kept": False}
     gone = {"task": "copies", "peer": "q", "input": "i", "absent": "no wheels"}
-    lines = figures.readme({"rows": [row, gone]}).splitlines()
+    lines = figures.table({"rows": [row, gone]}).splitlines()
     assert "3.00 (2.00–4.00)" in lines[2]
     assert "**not kept**" in lines[2]
     assert "absent: no wheels" in lines[3]
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_readme_has_one_row_for_each_task_and_peer():
+    def row(faster, kept, seconds, **changed):
+        side = {"seconds": {"median": seconds, "low": seconds, "high": seconds}}
+        said = {"task": "hash", "words": "Hashes", "peer": "p", "input": str(faster), "absent": None, "answers": {}}
+        return {**said, "ours": side, "theirs": side, "faster": faster, "floor": "faster", "kept": kept, **changed}
+
+    gone = {"task": "hash", "words": "Hashes", "peer": "q", "input": "i", "absent": "no wheels"}
+    three = [row(1.5, True, 2.0), row(0.9, False, 4.0), {**gone, "peer": "p"}, gone]
+    lines = figures.readme({"rows": three}).splitlines()
+    assert lines[2:] == [
+        "| Hashes | p | 2 of 3 | 6.0 | 6.0 | 0.9–1.5 | faster: **kept on 1 of 2** |",
+        "| Hashes | q | | | | | absent: no wheels |",
+    ]
+    assert "| 2 | 5.0 | 5.0 | 1.5 | faster: kept |" in figures.readme(
+        {"rows": [row(1.5, True, 2.0), row(1.5, True, 3.0)]}
+    )
+
+
+def test_pages_hold_what_the_committed_results_give():
+    """A table that was typed, or results that were committed without their pages, are found here."""
+    from benchmarks import figures as pages
+
+    before = pages.README.read_text(encoding="utf-8")
+    assert pages.readme(before) == before
+    assert pages.DOC.read_text(encoding="utf-8") == pages.page()
+
+
+def test_marks_in_the_readme_are_filled_from_results(tmp_path, monkeypatch):
+    from benchmarks import figures as pages
+
+    marks = "".join(f"<!-- table {name} -->\n<!-- end {name} -->\n" for name in pages.README_TABLES)
+    monkeypatch.setattr(pages, "README", tmp_path / "README.md")
+    monkeypatch.setattr(pages, "DOC", tmp_path / "figures.md")
+    pages.README.write_text(f"before\n{marks}after\n", encoding="utf-8")
+    pages.main()
+    text = pages.README.read_text(encoding="utf-8")
+    for name, write in pages.README_TABLES.items():
+        file = pages.RESULTS / f"{name}.json"
+        expected = write(json.loads(file.read_text(encoding="utf-8"))) + "\n" if file.is_file() else ""
+        assert f"<!-- table {name} -->\n{expected}<!-- end {name} -->" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    pages.main()
+    assert pages.README.read_text(encoding="utf-8") == text

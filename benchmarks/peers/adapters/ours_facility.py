@@ -1,4 +1,4 @@
-"""Our facility location. Job: vectors (.npy), keep."""
+"""Our facility location. Job: vectors (.npy), keep; neighbours: whether on a graph of them at any size."""
 
 import time
 from functools import lru_cache
@@ -27,10 +27,10 @@ def work(job, inputs):
     facility, graph, pool, numpy = load()
     n = len(inputs)
     none = numpy.zeros(n, bool)
-    candidates = pool.Pool(
-        tuple(map(str, range(n))), inputs, numpy.ones(n, numpy.int64), ("",) * n, {}, numpy.zeros(n), none, none
-    )
     start = time.perf_counter()
+    near = graph.neighbour_graph(inputs) if job.get("neighbours") else None
+    names, ones, zeros = tuple(map(str, range(n))), numpy.ones(n, numpy.int64), numpy.zeros(n)
+    candidates = pool.Pool(names, inputs, ones, ("",) * n, {}, zeros, none, none, neighbours=near)
     similar = graph.similarities(candidates)
     ready = time.perf_counter()
     chosen = facility.lazy_greedy(similar, job["keep"], numpy.empty(0, numpy.int64))
