@@ -74,7 +74,7 @@ class Settings:
     seed: int
     warm_steps: int = 800
     batch: int = 16
-    rate: float = 1e-3
+    rate: float = 5e-4
     text_rate: float = 2e-4
     warmup: int = 150
     decay: float = 0.999
@@ -242,6 +242,8 @@ def train(data: Path, out: Path, work: Path, settings: Settings) -> None:
         average.load_state_dict(model.state_dict())
         print(f"captions explain {explained:.3f} of the coarse pictures", flush=True)
         fit.save()
+    for group, rate in zip(optimiser.param_groups, (settings.rate, settings.text_rate), strict=True):
+        group["peak"] = rate  # a checkpoint brings its own
     replicas = Replicas(model, settings.cores)
     began, recent = time.time(), []
     for step in range(fit.step, settings.steps):
@@ -271,9 +273,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="latents, checkpoints and log (default: DATA/base_work)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate")
     parser.add_argument("--cores", type=int, default=2, help="cores that share a batch; a divisor of 16")
     args = parser.parse_args(argv)
-    settings = Settings(steps=args.steps, seed=args.seed, cores=args.cores)
+    settings = Settings(steps=args.steps, seed=args.seed, rate=args.rate, cores=args.cores)
     train(args.data, args.out, args.work or args.data / "base_work", settings)
 
 
