@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from diversity.config import Section
 from diversity.errors import ConfigError
@@ -41,8 +41,18 @@ class DataConfig(Section):
     )
     background: Literal["white", "grey", "black"] = Field("white", description="behind transparent parts")
     held_out: float = Field(0.1, ge=0, le=0.5, description="share of the pictures kept to measure on")
+    fold: tuple[int, int] | None = Field(
+        None, description="(i, k): hold out the i-th of k parts of all groups, rare views too, instead of a share"
+    )
     workers: int | None = Field(None, ge=1, description="decoding threads; None: one per core")
     sources: tuple[SourceConfig, ...] = Field((), description="related and prior-preservation folders")
+
+    @field_validator("fold")
+    @classmethod
+    def _one_of_several(cls, fold: tuple[int, int] | None) -> tuple[int, int] | None:
+        if fold is not None and not (fold[1] >= 2 and 1 <= fold[0] <= fold[1]):
+            raise ValueError("write (i, k) with k of 2 or more and i from 1 to k")
+        return fold
 
 
 class CaptionConfig(Section):

@@ -26,7 +26,7 @@ from training.losses import Batch
 from training.pictures import Picture, beside, protected, selected
 from training.pixels import Rendered, render
 from training.sampler import Sampler, SamplerRules
-from training.split import split
+from training.split import fold, split
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -115,13 +115,12 @@ def gather(dataset: Dataset, base: Base, config: TrainConfig) -> TrainingData:
     notes: list[str] = []
     rules = bucket_rules(base, config)
     chosen = selected(dataset, config, rules)
-    parts = split(
-        [p.content for p in chosen],
-        [p.groups for p in chosen],
-        share=config.data.held_out,
-        seed=config.seed,
-        protected=protected(dataset, chosen),
-    )
+    contents, groups = [p.content for p in chosen], [p.groups for p in chosen]
+    if config.data.fold is not None:
+        parts = fold(contents, groups, config.data.fold, seed=config.seed)
+    else:
+        alone = protected(dataset, chosen)
+        parts = split(contents, groups, share=config.data.held_out, seed=config.seed, protected=alone)
     train = [chosen[row] for row in parts.train]
     held_out = tuple(chosen[row] for row in parts.held_out)
     others = beside(dataset, config, rules, sum(p.exposures for p in train), notes.append)

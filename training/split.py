@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from diversity.errors import ConfigError
 from training import keyed
+from training.evaluate.loss_gap import folds
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,39 @@ def split(
         if kept > 1 and len(rows) <= room - len(held) and not set(rows) & set(protected):
             held.update(rows)
             kept -= 1
+    return _with_twins(contents, held, seed)
+
+
+def fold(contents: Sequence[str], groups: Sequence[Collection[str]], which: tuple[int, int], *, seed: int = 0) -> Split:
+    """Hold out one of k parts of the clusters: over all k, every picture is held out once (grouped k-fold).
+
+    No row is protected, since the other k - 1 runs train on it. The parts are the same for every seed.
+
+    Args:
+        contents, groups: See `split`.
+        which: (i, k): the i-th part, from 1.
+        seed: Of the twins.
+
+    Raises:
+        ConfigError: there are fewer clusters than parts.
+    """
+    number, parts = which
+    clusters = _clusters(contents, groups)
+    if len(clusters) < parts:
+        raise ConfigError(
+            f"{parts} parts cannot be made of {len(clusters)} groups of pictures.",
+            "Near-copies stay in one part.",
+            f"Ask for at most {len(clusters)} folds." if len(clusters) > 1 else "Add pictures of other moments.",
+        )
+    labels = [""] * len(contents)
+    for rows in clusters:
+        for row in rows:
+            labels[row] = min(contents[row] for row in rows)
+    held = {row for row, part in enumerate(folds(labels, parts).tolist()) if part == number - 1}
+    return _with_twins(contents, held, seed)
+
+
+def _with_twins(contents: Sequence[str], held: Collection[int], seed: int) -> Split:
     train = [row for row in range(len(contents)) if row not in held]
     ordered = sorted(train, key=lambda row: _place(contents, [row], seed, "twin"))
     return Split(tuple(train), tuple(sorted(held)), tuple(sorted(ordered[: len(held)])))

@@ -10,14 +10,18 @@ from diversity.commands.common import emit, progress, toml_value
 from diversity.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
+    from training.evaluate.run import Options
     from training.evaluate.settings import EvaluateSettings
+    from training.runs import Run
 
 PAGES = "diversity.pages"  # entry points of the report room
 
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What to evaluate, on what, and how thoroughly."""
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or id; or leave it out and give --lora")
+    parser.add_argument(
+        "run", nargs="*", metavar="RUN", help="a run's folder or id; several: the folds of one set, judged together"
+    )
     parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA of any trainer, with --base and --pictures")
     parser.add_argument("--base", help="toon, a hub name, a folder or a .safetensors file (default: the run's own)")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="what a LoRA of another trainer was trained on")
@@ -54,7 +58,7 @@ def run(name: str, options: argparse.Namespace) -> int:
     import dataclasses
     from importlib.metadata import entry_points
 
-    if (options.run is None) == (options.lora is None):
+    if bool(options.run) == (options.lora is not None):
         raise InputError("Name either a RUN or a LoRA file with --lora.")
     if options.lora is not None and options.pictures is None:
         raise InputError("What the LoRA was trained on is not known.", "", "Give the folder with --pictures.")
@@ -81,17 +85,30 @@ def run(name: str, options: argparse.Namespace) -> int:
             )
         },
     )
+    inside = None if options.pictures is None else Dataset.open(options.pictures, workspace_folder=options.workspace)
+    if len(options.run) > 1:
+        return _together(options, [runs.find(one, inside) for one in options.run], asked)
     if options.lora is not None:
         dataset = Dataset.open(options.pictures, workspace_folder=options.workspace)
         result = evaluate_file(options.lora, dataset, asked, progress(options))
     else:
-        inside = (
-            None if options.pictures is None else Dataset.open(options.pictures, workspace_folder=options.workspace)
-        )
-        result = evaluate_run(runs.find(options.run, inside), asked, progress(options))
+        result = evaluate_run(runs.find(options.run[0], inside), asked, progress(options))
     for point in entry_points(group=PAGES, name="run"):
         page = point.load()(Path(result.folder), options.out)
         result = dataclasses.replace(result, page=str(page))
+    emit(options, result, result.text())
+    return 0
+
+
+def _together(options: argparse.Namespace, found: list[Run], asked: Options) -> int:
+    """Judge the folds of one set."""
+    from training.evaluate.folded import evaluate_folds
+    from training.evaluate.run import base_of
+
+    if options.held_out is not None:
+        raise InputError("Folds hold out pictures of their own.", "", "Leave --held-out away, or name one run.")
+    base = base_of(asked, found[0].record.get("base", {}).get("name"), found[0].id)
+    result = evaluate_folds(found, base, asked.settings, progress(options))
     emit(options, result, result.text())
     return 0
 

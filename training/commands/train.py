@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from diversity.errors import ConfigError
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
+    from training.runs import Run
 
 # option → setting of `TrainConfig`
 SETTINGS = {
@@ -53,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--allow-download", action="store_true", help="let a base model be fetched from the hub")
     parser.add_argument("--recipe", type=Path, help="a TOML file of training settings, see docs/training.md")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
+    parser.add_argument("--folds", type=int, metavar="K", help="K LoRAs; each picture is held out by one of them")
     parser.add_argument("--resume", metavar="RUN", help="train a run on, to --steps in all")
     parser.add_argument("--fresh", action="store_true", help="start anew even if an interrupted run could go on")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -68,11 +71,37 @@ def run(name: str, options: argparse.Namespace) -> int:
 
     dataset = Dataset.open(options.pictures, workspace_folder=options.workspace, config=options.config)
     config = settings(options)
+    if options.folds is not None:
+        parts = _folds(config, options)
+        made = [train(dataset, part, fresh=options.fresh, progress=progress(options)) for part in parts]
+        told = [_told(run) for run in made]
+        together = f"Together: diversity evaluate {' '.join(shlex.quote(str(run.folder)) for run in made)}"
+        text = "\n".join(_text(run.record, result) for run, result in zip(made, told, strict=True))
+        emit(options, told, f"{text}\n{together}")
+        return 0
     resume = None if options.resume is None else runs.find(options.resume, dataset)
     found = train(dataset, config, resume=resume, fresh=options.fresh, progress=progress(options))
-    result = {**runs.summary(found), "folder": str(found.folder), "lora": str(found.lora)}
-    emit(options, result, _text(found.record, result))
+    emit(options, _told(found), _text(found.record, _told(found)))
     return 0
+
+
+def _told(run: Run) -> dict[str, Any]:
+    from training.runs import summary
+
+    return {**summary(run), "folder": str(run.folder), "lora": str(run.lora)}
+
+
+def _folds(config: TrainConfig, options: argparse.Namespace) -> list[TrainConfig]:
+    """The settings of every fold."""
+    count: int = options.folds
+    if count < 2 or options.resume is not None:
+        raise ConfigError(
+            "--folds takes 2 or more, and no run to go on with.",
+            "",
+            "Train a single part with --set 'data.fold=[1, 4]'.",
+        )
+    both = [config.data.model_copy(update={"fold": (number, count)}) for number in range(1, count + 1)]
+    return [config.model_copy(update={"data": data}) for data in both]
 
 
 def settings(options: argparse.Namespace) -> TrainConfig:

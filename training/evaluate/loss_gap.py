@@ -88,7 +88,9 @@ class LossGap:
 
     def sentence(self) -> str:
         """The gap in plain words."""
-        return f"{_words(self.train.value)} on pictures it saw, {_words(self.held_out.value)} on pictures it did not"
+        return (
+            f"{words_of(self.train.value)} on pictures it saw, {words_of(self.held_out.value)} on pictures it did not"
+        )
 
 
 def gap(losses: Losses) -> LossGap:
@@ -116,7 +118,7 @@ def gap(losses: Losses) -> LossGap:
         gap=found,
         bands=bands,
         prior=estimate.mean(prior, "groups") if len(prior) else None,
-        verdict=_verdict(found, held_out),
+        verdict=judged(found, held_out),
         pictures=overall,
         train_groups=sides["train"],
         held_out_groups=sides["held_out"],
@@ -196,12 +198,12 @@ def pool(parts: Sequence[LossGap]) -> Estimate:
     Paired within the group, so that easy and hard pictures cancel. Groups share the LoRAs they were judged by, so the
     interval is of these pictures, not of other training seeds.
     """
-    held = {name: value for part in parts for name, value in part.held_out_groups.items()}
     rows = []
-    for name, value in sorted(held.items()):
+    for name in sorted({name for part in parts for name in part.held_out_groups}):
+        held = [part.held_out_groups[name] for part in parts if name in part.held_out_groups]
         seen = [part.train_groups[name] for part in parts if name in part.train_groups]
         if seen:
-            rows.append(value - float(np.mean(seen)))
+            rows.append(float(np.mean(held)) - float(np.mean(seen)))
     return estimate.mean(np.array(rows), "groups")
 
 
@@ -212,7 +214,8 @@ def _groups(values: Floats, losses: Losses, role: str) -> dict[str, float]:
     return {str(name): float(value) for name, value in zip(names, means, strict=True)}
 
 
-def _verdict(gap: Estimate, held_out: Estimate) -> str:
+def judged(gap: Estimate, held_out: Estimate) -> str:
+    """What a gap and the loss on held-out pictures mean: "overfit", "gap", "no gap" or "too few groups"."""
     if held_out.n < LEAST_GROUPS or not gap.known:
         return "too few groups"
     if not gap.above(0):
@@ -220,7 +223,8 @@ def _verdict(gap: Estimate, held_out: Estimate) -> str:
     return "gap" if held_out.below(0) else "overfit"
 
 
-def _words(delta: float) -> str:
+def words_of(delta: float) -> str:
+    """A log ratio of losses in plain words: "33 % better than the base"."""
     if not math.isfinite(delta):
         return "unknown"
     percent = round(abs(1 - math.exp(delta)) * 100)

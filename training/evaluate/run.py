@@ -112,7 +112,7 @@ def evaluate_run(run: Run, options: Options, progress: Progress) -> Evaluated:
     """
     if not run.lora.is_file():
         raise WorkspaceError(f"{run.id} has no LoRA yet.", f"There is no {run.lora.name} in it.", "Let it finish.")
-    base = _base(options, options.base or run.record.get("base", {}).get("name"), run.id)
+    base = base_of(options, options.base or run.record.get("base", {}).get("name"), run.id)
     found = sources.of_run(run, base)
     if options.held_out is not None:
         config = TrainConfig.of(run.record.get("settings", {}))
@@ -139,7 +139,7 @@ def evaluate_file(file: Path, dataset: Dataset, options: Options, progress: Prog
     Raises:
         DiversityError: the file, the set or the base cannot be used.
     """
-    base = _base(options, options.base, file.name)
+    base = base_of(options, options.base, file.name)
     adapter = lora.load(base, file, name=TESTED)
     found = sources.of_pictures(dataset, base, options.trigger, progress, losses=options.held_out is not None)
     if options.held_out is not None:
@@ -168,7 +168,13 @@ def _place(options: Options) -> str | None:
     return None if options.held_out is None else str(options.held_out.expanduser().resolve())
 
 
-def _base(options: Options, name: str | None, of: str) -> Base:
+def base_of(options: Options, name: str | None, of: str) -> Base:
+    """The base model to evaluate on.
+
+    Raises:
+        InputError: none is known.
+        BaseModelError: it cannot be loaded.
+    """
     if name is None:
         raise InputError(f"Which base {of} is for is not known.", "", "Name one with --base.")
     return bases.load(name, device=options.device, dtype=options.dtype, allow_download=options.allow_download)
