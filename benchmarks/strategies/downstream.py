@@ -25,6 +25,7 @@ from benchmarks.strategies import suites
 from benchmarks.strategies.run import LORAS
 from diversity import workspace
 from diversity.errors import SelectionError
+from training import base as bases
 from training import judges
 from training.errors import TrainingError
 
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
     if options.plan:
         print("\n".join(job.id for job in planned() if job.id not in known))
         return
+    bases.load(options.base, device="cpu")  # a base that is not there is told before anything is drawn
     told = judges_of(options.judges)
     if told is None:
         print("There are no judges: of ground truth only the copies by pixels are told.")

@@ -62,7 +62,7 @@ def _estimate(found: Mapping[str, Any], measure: Measure) -> str:
     mean, low, high = (_number(found[end], measure) for end in ("mean", "low", "high"))
     if found["low"] is None:
         return mean
-    return f"{mean} ({low.removesuffix(' %')}{' to ' if found['low'] < 0 else '–'}{high})"
+    return f"{mean} ({low.removesuffix(' %')}{' to ' if low.startswith('−') else '–'}{high})"
 
 
 def _number(value: float | None, measure: Measure) -> str:

@@ -21,7 +21,7 @@ from benchmarks.strategies.prepare import Prepared
 from benchmarks.strategies.rivals import Candidates
 from benchmarks.strategies.table import ALL, CURATED, DISTINCT
 from benchmarks.strategies.truth import Judge, Label
-from diversity.errors import InputError, SelectionError
+from diversity.errors import SelectionError
 
 MADE = 2_400  # characters rendered for the base; the judges had fewer
 STRATEGIES = list(downstream_sets.STRATEGIES)
@@ -181,14 +181,15 @@ def test_a_stopped_call_goes_on_and_all_strategies_get_the_same_steps_and_held_o
     assert {row["strategy"]: row["pairs"] for row in found["rows"]}["ours"] == 1
 
 
-def test_the_plan_needs_no_model_and_a_missing_one_is_told(bench, capsys, monkeypatch):
+def test_the_plan_needs_no_model_and_a_missing_one_is_told(bench, capsys, tmp_path, monkeypatch):
     made(bench, limit=2)
     capsys.readouterr()
     assert strategies.main(["--downstream", "--plan"]) == 0
     assert capsys.readouterr().out.split()[0] == downstream.planned()[2].id
-    monkeypatch.setattr(downstream, "Bench", lambda *_: (_ for _ in ()).throw(InputError("There is no base.")))
-    assert strategies.main(["--downstream"]) == 2
-    assert "There is no base." in capsys.readouterr().err
+    monkeypatch.setattr(downstream, "WORK", tmp_path / "drawn")
+    assert strategies.main(["--downstream", "--base", str(tmp_path / "none")]) == 2
+    assert "none" in capsys.readouterr().err
+    assert not downstream.WORK.exists()  # nothing was drawn
 
 
 def test_new_rows_reach_the_figures_beside_the_suites(bench, tmp_path, monkeypatch):
@@ -198,6 +199,7 @@ def test_new_rows_reach_the_figures_beside_the_suites(bench, tmp_path, monkeypat
     monkeypatch.setattr(strategies.suites, "CACHE", tmp_path)
     monkeypatch.setattr(downstream, "Bench", lambda *_: bench)
     monkeypatch.setattr(downstream, "judges_of", lambda _: None)
+    monkeypatch.setattr(downstream.bases, "load", lambda *_, **__: None)
     assert strategies.main(["--downstream", "--limit", "1"]) == 0
     assert json.loads(file.read_text())["downstream"]["loras"] == 1
     assert strategies.main(["--downstream", "--limit", "4"]) == 0
