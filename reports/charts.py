@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # laid over Bokeh's own box, whose colours cannot be set; values are escaped by Bokeh
 TOOLTIP = """<div class="tip" style="display:flex;gap:12px;align-items:center;max-width:320px;margin:-6px;padding:8px;
 background:var(--surface);color:var(--ink);border:1px solid var(--muted);line-height:1.45">
+<style>img[src=""]{display:none}</style>
 <img src="@thumb" alt="" style="width:112px;height:112px;object-fit:contain;flex:none">
 <div style="overflow-wrap:anywhere"><b>@name</b><br>@view<br>@status</div></div>"""
 _PICTURE = 48  # longest side of the pictures on the map, pixels

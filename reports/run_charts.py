@@ -67,12 +67,12 @@ def cloud(
 
 
 def _framed(title: str, axis: str, *, share: bool, height: int) -> Any:  # noqa: ANN401 - a Bokeh figure
-    from bokeh.models import NumeralTickFormatter
+    from bokeh.models import DataRange1d, NumeralTickFormatter
 
     chart = _figure(title, height=height, tools="tap", toolbar_location=None)
     chart.xaxis.axis_label = axis
-    if share:
-        chart.yaxis.formatter = NumeralTickFormatter(format="0 %")
+    chart.yaxis.formatter = NumeralTickFormatter(format="0 %" if share else "0.[000]")
+    chart.y_range = DataRange1d(default_span=0.1)  # which is for charts whose values are all one
     return chart
 
 

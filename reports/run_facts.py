@@ -67,6 +67,12 @@ class RunFacts:
         return Path(str(self.said.get("pictures") or self.stored.name)).name
 
     @property
+    def short(self) -> str:
+        """What it is called among others: its selection's name where that is not the default one, else the set's."""
+        selection = (self.said.get("record") or {}).get("selection")
+        return self.title if selection in (None, "default") else str(selection)
+
+    @property
     def weights(self) -> list[float]:
         """LoRA weights that subject prompts were drawn at, the base's 0 first."""
         found = {row["weight"] for row in self.samples if row["kind"] == "subject" and not row["bare"]}
@@ -98,7 +104,10 @@ class RunFacts:
         return sum(bool(row["copy"]) for row in self.samples)
 
     def grid(self, kind: str, *, by: str = "weight") -> tuple[list[float], list[tuple[str, list[Shown | None]]]]:
-        """(columns, rows of (prompt and seed, sample per column)): a kind of prompt over LoRA or keyword weights."""
+        """(columns, rows of (prompt and seed, sample per column)): a kind of prompt over LoRA or keyword weights.
+
+        Seeds that were drawn at some weights only are left out where others were drawn at all of them.
+        """
         main = max(self.weights, default=1.0)
         mine = [
             (shown, row)
@@ -113,8 +122,9 @@ class RunFacts:
             if row[by] in columns:
                 label = f"{_plain(row)} · seed {row['seed']}"
                 lines.setdefault(label, [None] * len(columns))[columns.index(row[by])] = shown
-        full = [(label, line) for label, line in lines.items() if sum(one is not None for one in line) > 1]
-        return columns, full
+        full = [(label, line) for label, line in lines.items() if None not in line]
+        some = [(label, line) for label, line in lines.items() if sum(one is not None for one in line) > 1]
+        return columns, full if len(columns) > 1 and full else some
 
     def views(self) -> list[dict[str, Any]]:
         """Per view: training pictures, likeness at every weight, gained, holds from."""

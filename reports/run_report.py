@@ -33,6 +33,7 @@ TOPICS = {
     "variety": "Variety",
     "control": "Prompts",
     "leak": "Trigger word",
+    "blend": "Two characters",
     "weights": "Weights",
     "checkpoints": "Checkpoints",
     "binding": "Tags",

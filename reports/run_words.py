@@ -104,6 +104,14 @@ MEASURES = {
         "Bound to a look in the set", "How far the tag alone tells the look: 0 not, 1 wholly, chance taken off."
     ),
     "binding.after": MeasureWords("Drags that look along", "Likeness to it that the tag adds, beyond the base."),
+    "blend.towards": MeasureWords(
+        "Way to the other character",
+        "Pictures asked for by one trigger word, on the line from its real pictures (0 %) to the other's (100 %).",
+        share=True,
+    ),
+    "blend.apart": MeasureWords(
+        "The two stay apart", "100 % as far apart as their real pictures, 0 % one and the same.", share=True
+    ),
     "advice.step": MeasureWords("Advised checkpoint", "Least loss on held-out pictures."),
     "advice.overfits_from": MeasureWords(
         "Overfits from", "Held-out loss surely above its least, training still falling."
@@ -136,11 +144,17 @@ def settings(text: str) -> str:
             said.append(view(str(value)))
         elif isinstance(value, list):
             said.append(", ".join(map(str, value)) or "nothing against it")
-        elif name in ("weight", "keyword_weight", "step", "tag", "look", "attribute"):
+        elif name in ("weight", "keyword_weight", "step", "tag", "look", "attribute", "word", "other"):
             said.append(f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}")
         else:
             said.append(f"{name} {value}")
     return ", ".join(said)
+
+
+def note(line: str) -> str:
+    """A note with its measure in words: "leak.share: …" becomes "There without the trigger word: …"."""
+    measure, found, rest = line.partition(": ")
+    return f"{of(measure).name}: {rest}" if found and measure in MEASURES else line
 
 
 def view(label: str) -> str:

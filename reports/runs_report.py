@@ -33,6 +33,7 @@ ENDPOINTS: dict[str, Mapping[str, object]] = {
     "leak.share": {},
     "looks.lora": {},
 }
+COUNTED = {"train": "trained on", "held_out": "held out"}  # of a run's record
 SAMPLES = 6  # of each run that are shown
 
 
@@ -105,10 +106,11 @@ def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: _Boo
         "sections": SECTIONS,
         "charts": drawn,
         "titles": titles,
-        "meanings": {name: run_words.of(name).meaning for name in ENDPOINTS},
+        "meanings": {name: run_words.of(name).meaning for name in ENDPOINTS if name.replace(".", "-") in drawn},
         "encoders": sorted({run.encoder for run in runs if run.rich is not None}),
         "assets": ("runs.js",) if drawn else (),
         "differences": _differences(runs),
+        "unlike": _unlike(runs),
     }
     return page("runs.html.j2", book.shown, book.thumbnails, more)
 
@@ -119,12 +121,16 @@ def _run(facts: RunFacts, book: _Book) -> One:
     rich = _chosen(facts.rows, RICHNESS, {})
     record = facts.said.get("record") or {}
     told = {name: words.plain(record[name]) for name in ("steps", "batch_size", "rank", "lr") if record.get(name)}
-    about = {"Set": facts.title, "Verdict": str(facts.said.get("headline", "")), **told}
+    whose = facts.title if facts.short == facts.title else f"{facts.title}, {facts.short}"
+    about = {"Set": whose, "Verdict": str(facts.said.get("headline", "")), **told}
     said = {**about, **{run_words.of(name).name: _spelt(row) for name, row in scores.items()}}
-    main = [row for row in facts.samples if row["kind"] == "subject" and row["weight"] == max(facts.weights, default=0)]
+    full = max(facts.weights, default=0)
+    asked = [row for row in facts.samples if row["kind"] == "subject" and row["weight"] == full and not row["bare"]]
+    main = list({row["prompt"]: row for row in reversed(asked)}.values())[::-1]  # the first seed of each prompt
     first = book.add(facts.stored.name, main[0]["jpeg"] if main else None, "run", said)
     for row in main[1:SAMPLES]:
-        book.add(f"{facts.stored.name}: {row['prompt']}", row["jpeg"], "sample", {"Prompt": row["prompt"]})
+        said = {"Prompt": row["prompt"], "Seed": str(row["seed"]), "Run": facts.stored.name}
+        book.add(f"{facts.short}: {row['prompt']}", row["jpeg"], "sample", said)
     return One(facts.stored.name, scores, rich, _encoder(facts.rows), "", first.index, facts, about)
 
 
@@ -181,9 +187,23 @@ def _all_spelt(scores: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     return {run_words.of(name).name: _spelt(row) for name, row in scores.items()}
 
 
+def _unlike(runs: Sequence[One]) -> bool:
+    """Whether they were measured on different held-out pictures."""
+    tables = [run.facts.stored.real for run in runs if run.facts is not None and "loss.gap" in run.scores]
+    held_out = {frozenset(table.filter(table["role"] == "held_out")["content"].to_list()) for table in tables}
+    return len(held_out) > 1
+
+
 def _differences(runs: Sequence[One]) -> list[tuple[str, list[str]]]:
     """Settings in which the runs differ."""
-    records = [(run.facts.said.get("record") or {}) if run.facts else {} for run in runs]
-    names = list(dict.fromkeys(name for record in records for name in record if name not in ("reasons", "created")))
+    records = [_told(run.facts.said.get("record") or {}) if run.facts else {} for run in runs]
+    names = list(dict.fromkeys(name for record in records for name in record))
     rows = [(name.replace("_", " "), [words.plain(record.get(name)) for record in records]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def _told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was trained with, counts of its pictures told one by one; without hashes and reasons."""
+    data = record.get("data") or {}
+    counts = {f"pictures {name}": data[key] for key, name in COUNTED.items() if key in data}
+    return {key: value for key, value in record.items() if key not in ("data", "reasons", "created")} | counts

@@ -203,12 +203,17 @@ def number(value: float | None, *, share: bool = False, fine: bool = False) -> s
     if value is None or value != value:
         return "–"
     if share:
-        return f"{value * 100:.{int(fine)}f} %"
+        return f"{_unsigned_zero(f'{value * 100:.{int(fine)}f}')} %"
     size = abs(value)
     if value == int(value):
-        return f"{value:,.0f}"
+        return _unsigned_zero(f"{value:,.0f}")
     digits = 0 if size >= 10 else 1 if size >= 1 else 2
-    return f"{value:,.{digits + fine}f}"
+    return _unsigned_zero(f"{value:,.{digits + fine}f}")
+
+
+def _unsigned_zero(text: str) -> str:
+    """`0.00` for `-0.00`, which rounding leaves."""
+    return text if text.strip("-0.") else text.removeprefix("-")
 
 
 def weight(value: float | None) -> str:

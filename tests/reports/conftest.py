@@ -7,16 +7,21 @@ import functools
 import io
 import json
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from opened import FLAGS, NAMES, Opened
 from PIL import Image, ImageDraw
 
 from diversity import tables
 from diversity.dataset import Dataset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE_NAMES = (
     "<script>alert(1)</script>.png",
@@ -231,3 +236,22 @@ def report(make_workspace: Callable[..., Dataset]) -> tuple[Dataset, Path]:
 
     dataset = make_workspace()
     return dataset, dataset_report.write(dataset)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium of this machine; skipped where there is none."""
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install -y chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def open_page(browser: Browser) -> Callable[[Path], Opened]:
+    """`open_page(file)` → the page, drawn."""
+    return lambda file: Opened(browser, file)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from opened import POINT, TOOLTIP, Opened
 
 from diversity.dataset import Dataset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-# BokehJS draws on a canvas: where is the first point of a layer, in the window?
-POINT = """(layer) => {
-  const view = Object.values(Bokeh.index).find((v) => v.model.name.startsWith("Map"));
-  const { data } = view.model.renderers.find((r) => r.name === layer).data_source;
-  const box = view.canvas_view.el.getBoundingClientRect();
-  return [box.x + view.frame.x_scale.compute(data.x[0]), box.y + view.frame.y_scale.compute(data.y[0]), data.name[0]];
-}"""
-TOOLTIP = """() => {
-  const found = [];
-  const walk = (node) => { if (node.shadowRoot) walk(node.shadowRoot); for (const child of node.children) {
-    if (child.classList.contains("tip")) found.push([child.textContent, child.querySelector("img").naturalWidth]);
-    walk(child); } };
-  walk(document.body);
-  return found;
-}"""
-
 
 RESET = """() => document.querySelectorAll("form").forEach((form) => {
   form.reset();
@@ -39,37 +20,12 @@ RESET = """() => document.querySelectorAll("form").forEach((form) => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        pytest.skip("no Chromium here: apt-get install -y chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Opened:
-    """The report, opened and drawn, with everything that went wrong in it."""
-
-    def __init__(self, browser: Browser, report: Path) -> None:
-        self.problems: list[str] = []
-        self.page = browser.new_page(viewport={"width": 1360, "height": 1000}, color_scheme="light")
-        note = self.problems.append
-        self.page.on("console", lambda m: note(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: note(str(error)))
-        self.page.on("request", lambda r: note(r.url) if not r.url.startswith(("data:", "file:")) else None)
-        self.page.on("dialog", lambda dialog: note(f"dialog {dialog.message}"))
-        self.page.goto(report.as_uri())
-        for chart in ("map", "gains", "weights"):
-            self.page.locator(f"[data-chart={chart}][data-ready]").wait_for(state="attached", timeout=60_000)
+Open = Callable[[Path], Opened]
 
 
 @pytest.fixture(scope="module")
-def opened(browser: Browser, report: tuple[Dataset, Path]) -> Opened:
-    return Opened(browser, report[1])
+def opened(open_page: Open, report: tuple[Dataset, Path]) -> Opened:
+    return open_page(report[1])
 
 
 @pytest.fixture
@@ -84,7 +40,7 @@ def page(opened: Opened) -> Iterator[Page]:
 
 def test_hover_shows_the_picture_and_a_click_opens_its_card(page: Page) -> None:
     page.locator("#chart-map").scroll_into_view_if_needed()
-    x, y, name = page.evaluate(POINT, "kept")
+    x, y, name = page.evaluate(POINT, ["Map", "kept"])
     page.mouse.move(x, y)
     page.wait_for_timeout(300)
     tips = page.evaluate(TOOLTIP)
@@ -134,8 +90,8 @@ def test_theme_follows_the_system_and_the_toggle(page: Page) -> None:
     assert page.evaluate(background) == dark
 
 
-def test_keyboard_reaches_filters_and_cards(browser: Browser, report: tuple[Dataset, Path]) -> None:
-    page = Opened(browser, report[1]).page
+def test_keyboard_reaches_filters_and_cards(open_page: Open, report: tuple[Dataset, Path]) -> None:
+    page = open_page(report[1]).page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.locator("#chart-map").scroll_into_view_if_needed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from html import unescape
@@ -11,95 +10,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from PIL import Image
+from made_runs import NASTY, evaluation, ladder_of, scores
 
-from diversity import workspace
 from diversity.errors import InputError, WorkspaceError
-from reports import run_report, run_words, runs_report
+from reports import run_report, run_words, runs_report, words
 from reports.run_facts import RunFacts
 from training.evaluate import ladder, stored
-from training.evaluate.rows import ROWS
-from training.evaluate.store import PALETTES, REAL, SAMPLES, table
-
-NASTY = '</script><img src=x onerror=alert("1")>'
-
-
-def jpeg(shade: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), (shade % 256, 40, 60)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def row(
-    measure: str, value: float, low: float | None = None, high: float | None = None, **at: object
-) -> dict[str, Any]:
-    return {"measure": measure, "value": value, "low": low, "high": high, "n": 5, "unit": "groups"} | {
-        "settings": json.dumps(at, sort_keys=True)
-    }
-
-
-def scores(richness: float = 4.2, gap: float = 0.31) -> list[dict[str, Any]]:
-    found = [
-        row("richness.vendi_1", richness, richness - 1, richness + 1, encoder="toon-1"),
-        row("loss.gap", gap, gap - 0.1, gap + 0.1, set="held_out"),
-        row("loss.gap.low", 0.2, 0.1, 0.3, set="held_out"),
-        row("copies.share", 0.25, 0.1, 0.5, weight=1.0, line=0.8),
-        row("copies.share", 0.0, 0.0, 0.2, weight=0.7, line=0.8),
-        row("binding.before", 0.7, tag=NASTY, look="headshot/front", state="bound", p=0.01),
-    ]
-    for weight, value in ((0.0, 0.3), (0.7, 0.5), (1.0, 0.6)):
-        found.append(row("fidelity", value, value - 0.1, value + 0.1, view="full_body/back", weight=weight, to="train"))
-    for step in (10, 20):
-        found += [row(f"loss.{side}", -step / 100, set="held_out", step=step) for side in ("train", "held_out")]
-    return found
-
-
-def samples() -> list[dict[str, Any]]:
-    made = []
-    for i, weight in enumerate((0.0, 0.7, 1.0) * 2):
-        kind = ("subject", "unrelated")[i // 3]
-        one = dict.fromkeys(SAMPLES) | {"prompt": f"hero {NASTY}", "kind": kind, "view": "", "bare": False, "seed": 7}
-        one |= {
-            "weight": weight,
-            "keyword_weight": 1.0,
-            "jpeg": jpeg(10 * i),
-            "shows": json.dumps({"framing": "detail"}),
-        }
-        if kind == "subject" and weight:
-            one |= {"source": "c1", "similarity": 0.9, "agreement": 0.97, "mirrored": True, "copy": weight == 1.0}
-        made.append(one)
-    return made
-
-
-def evaluation(folder: Path, name: str, **given: float) -> Path:
-    table(folder, "scores", pl.DataFrame(scores(**given), schema=ROWS))
-    table(folder, "samples", pl.DataFrame(samples(), schema=SAMPLES))
-    real = dict.fromkeys(REAL, "") | {"content": "c1", "name": f"a/{NASTY}.png", "role": "train", "jpeg": jpeg(99)}
-    table(folder, "real", pl.DataFrame([real | {"view": "full_body/back"}], schema=REAL))
-    palette = [
-        ("set", 0.0, 0, "#112233", 0.6),
-        ("unrelated", 0.0, 0, "#445566", 1.0),
-        ("unrelated", 1.0, 0, "#112233", 1.0),
-    ]
-    table(folder, "palettes", pl.DataFrame(palette, schema=PALETTES, orient="row"))
-    said = {
-        "run": name,
-        "lora": "x.safetensors",
-        "base": {"name": NASTY},
-        "pictures": f"/sets/{NASTY}",
-        "trigger": "hero",
-    }
-    said |= {
-        "state": "copies",
-        "headline": f"It copies {NASTY}",
-        "use": "Use weight 0.7.",
-        "notes": [NASTY],
-        "data": [NASTY],
-    }
-    said |= {"evidence": [{"topic": "copies", "text": NASTY, "state": "bad"}], "features": {"id": "t", "name": "toon"}}
-    said |= {"sweep": {"band": [0.7, 0.7], "failing": [], "against": {"1": ["copies appear"]}}, "record": {"steps": 20}}
-    workspace.write_text(folder / "evaluation.json", json.dumps(said))
-    return folder
+from training.evaluate.store import table
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def rungs(tmp_path: Path) -> Path:
-    rows = []
-    for i, encoder in enumerate(("toon-1", "toon-1", "other")):
-        made = pl.DataFrame(scores(3.0 + i), schema=ROWS).with_columns(
-            pl.col("settings").str.replace("toon-1", encoder)
-        )
-        about = {"id": f"rung {i}", "character": NASTY, "composition": "monotone", "n": 16, "steps": 400}
-        rows.append(json.dumps(ladder.row(made, **about)))
-    file = tmp_path / "ladder.jsonl"
-    file.write_text("\n".join([*rows, json.dumps({"id": "broken", "problem": "nan", "scores": []})]) + "\n")
-    return file
+    return ladder_of(tmp_path / "ladder.jsonl", ("toon-1", "toon-1", "other"))
 
 
 def safe(html: str) -> None:
@@ -227,3 +135,32 @@ def test_every_measure_has_plain_words(tmp_path: Path) -> None:
     assert run_words.of("loss.gap.low").name.endswith("little noise")
     said = run_words.settings('{"weight": 0.7, "view": "full_body/back", "features": "x"}')
     assert said == "weight 0.7, full-body picture from behind"
+
+
+def test_runs_with_held_out_pictures_of_their_own_are_not_compared_silently(tmp_path: Path, rungs: Path) -> None:
+    folders = [evaluation(tmp_path / name, name) for name in ("a", "b")]
+    unlike = "held-out pictures of its own"
+    assert unlike not in runs_report.write(folders, None, rungs).read_text(encoding="utf-8")
+    held_out = stored.read(folders[1]).real.with_columns(role=pl.lit("held_out"))
+    table(folders[1], "real", held_out)
+    assert unlike in runs_report.write(folders, None, rungs).read_text(encoding="utf-8")
+
+
+def test_runs_of_one_set_are_told_apart_by_their_selection(tmp_path: Path, rungs: Path) -> None:
+    folders = [evaluation(tmp_path / name, name) for name in ("a", "b")]
+    for folder, name in zip(folders, ("default", "monotonous"), strict=True):
+        said = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        counts = {"digest": "d1g35t", "train": 40 if name == "default" else 24}
+        said["record"] = {"steps": 20, "selection": name, "data": counts, "reasons": ["r"]}
+        (folder / "evaluation.json").write_text(json.dumps(said), encoding="utf-8")
+    html = runs_report.write(folders, None, rungs).read_text(encoding="utf-8")
+    assert "<bdi>monotonous</bdi>" in html
+    assert re.search(r"pictures trained on</th><td>40</td><td>24</td>", html)
+    assert "d1g35t" not in html
+
+
+def test_notes_name_measures_in_words_and_zero_has_no_sign() -> None:
+    assert run_words.note("leak.share: too few.") == "There without the trigger word: too few."
+    assert run_words.note("Nothing: here.") == "Nothing: here."
+    assert [words.number(value) for value in (-0.001, -0.01, 0.0, -0.0)] == ["0.00", "-0.01", "0", "0"]
+    assert words.number(-0.004, share=True) == "0 %"
