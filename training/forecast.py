@@ -152,13 +152,13 @@ class Model:
     def sentence(self, expected: Expected) -> str:
         """In plain words."""
         numbers = [expected.value, expected.low, expected.high]
-        value, low, high = (f"{n:.0%}" if self.target.share else f"{n:+.2f}" for n in numbers)
+        value, low, high = (_percent(n) if self.target.share else f"{n:+.2f}".replace("-", "−") for n in numbers)
         words = self.target.share or f"{self.target.title}: {{}}"
-        return words.format(f"{value} ({low} to {high})".replace("-", "−"))
+        return words.format(f"{value} ({low} to {high})")
 
     def trust(self) -> str:
         """How good it is, in plain words."""
-        told = f"{self.skill.value:.0%} ({self.skill.low:.0%} to {self.skill.high:.0%})".replace("-", "−")
+        told = _told(self.skill)
         return f"explains {told} of how LoRAs differ, on subjects it has not seen ({self.subjects} subjects)"
 
 
@@ -307,8 +307,7 @@ def fit(found: Sequence[Example], target: Target, why_off: str = "") -> Model:
     level, slopes = _ridge(x[:, varied], y)
     reason = ""
     if not skill.above(0):
-        told = f"{skill.value:.0%} ({skill.low:.0%} to {skill.high:.0%})".replace("-", "−")
-        reason = f"on subjects it has not seen it is not surely better than the mean: skill {told}"
+        reason = f"on subjects it has not seen it is not surely better than the mean: skill {_told(skill)}"
     rank = min(len(errors), math.ceil((1 + len(errors)) * LEVEL))
     names = [name for name, some in zip(INPUTS, varied.tolist(), strict=True) if some]
     ranges = {name: (math.exp(x[:, i].min()), math.exp(x[:, i].max())) for i, name in enumerate(INPUTS)}
@@ -361,6 +360,14 @@ def _skill(errors: Floats, of_mean: Floats, who: NDArray[np.str_]) -> Estimate:
     below = np.maximum(mean[drawn].sum(axis=1), 1e-300)
     low, high = np.quantile(1 - own[drawn].sum(axis=1) / below, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Estimate(float(1 - own.sum() / mean.sum()), float(low), float(high), len(names), "subjects")
+
+
+def _told(skill: Estimate) -> str:
+    return f"{_percent(skill.value)} ({_percent(skill.low)} to {_percent(skill.high)})"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %").replace("-", "−")
 
 
 def _off(target: Target, reason: str, loras: int, subjects: int) -> Model:
