@@ -1,8 +1,8 @@
-"""Which of two pictures of the same shot hides a part of what the other shows: by a bar, a mark or a line of text.
+"""Which of two pictures of the same shot hides a part of what the other shows: by a bar, mosaic, mark or line of text.
 
 Not for telling copies from variants in general, and narrow on purpose: a closed eye, another mouth or a hat must not be
-taken for censorship. Bars are of one pure black or white and fill a box; a mark adds strokes that are all lighter, or
-all darker. A mosaic or blur is not looked for: in the small pictures that are compared it looks like a soft spot.
+taken for censorship. Bars are of one pure black or white and fill a box; a mosaic's blocks are the means of what they
+hide (`mosaic.py`); a mark adds strokes that are all lighter, or all darker. A blur is not looked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.mosaic import is_mosaic
 from diversity.overlay import BOTTOM, TOP
 
 Float32 = NDArray[Any]
@@ -37,7 +38,7 @@ class Covered:
 
     Attributes:
         which: 0 the first, 1 the second.
-        by: What covers it, as a sentence goes on: "a bar", "a mark", "a line of text".
+        by: What covers it, as a sentence goes on: "a bar", "a mosaic", "a mark", "a line of text".
     """
 
     which: Literal[0, 1]
@@ -55,21 +56,14 @@ def hidden(
         inside: bool [s, s], where both are known.
         text: Whether a line of text was seen on each.
     """
-    import cv2
-
     apart = first - second
     apart[..., 0] -= np.median(apart[..., 0][inside])  # another exposure
     changed = (np.sqrt(np.square(apart).sum(2)) > CHANGED) & inside
     share = float(changed.sum()) / max(int(inside.sum()), 1)
     if share > MOST:
         return None
-    closed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(closed)
     bars: list[Covered] = []
-    for left, top, width, height, area in boxes[1:].tolist():
-        if area < LEAST * changed.size or min(width, height) < 2 * THINNEST:
-            continue
-        box = (slice(top, top + height), slice(left, left + width))
+    for box in _boxes(changed, 5):
         one, two = first[box], second[box]
         if _is_bar(one, two) or _is_bar(two, one):
             bars.append(Covered(0 if _is_bar(one, two) else 1, "a bar"))
@@ -80,7 +74,37 @@ def hidden(
     ends = np.concatenate([changed[: int(TOP * len(changed))], changed[-int(BOTTOM * len(changed)) :]])
     if text[0] != text[1] and not bars and share >= LEAST and (changed.sum() - ends.sum()) / changed.size < LEAST:
         return Covered(1 if text[1] else 0, "a line of text")
-    return _marked(first[..., 0], second[..., 0], apart[..., 0] * inside)
+    return _mosaic(second + apart, second, changed) or _marked(first[..., 0], second[..., 0], apart[..., 0] * inside)
+
+
+def _boxes(changed: Mask, gap: int) -> list[tuple[slice, slice]]:
+    """Around every region of changed pixels that is large enough to hide something; gaps of fewer pixels count in."""
+    import cv2
+
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(_closed(changed, gap).astype(np.uint8))
+    return [
+        (slice(top, top + height), slice(left, left + width))
+        for left, top, width, height, area in boxes[1:].tolist()
+        if area >= LEAST * changed.size and min(width, height) >= 2 * THINNEST
+    ]
+
+
+def _closed(changed: Mask, gap: int) -> Mask:
+    import cv2
+
+    return cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8)).astype(bool)
+
+
+def _mosaic(first: Float32, second: Float32, changed: Mask) -> Covered | None:
+    """Which of two pictures in the same light has a mosaic, if nothing else differs."""
+    rest, found = changed.copy(), set[Literal[0, 1]]()
+    for box in _boxes(changed, 9):
+        where = _closed(changed[box], 9)
+        first_is = is_mosaic(first[box], second[box], where)
+        if first_is or is_mosaic(second[box], first[box], where):
+            found.add(0 if first_is else 1)
+            rest[box] = False
+    return Covered(found.pop(), "a mosaic") if len(found) == 1 and rest.mean() < LEAST else None
 
 
 def _is_bar(covered: Float32, clear: Float32) -> bool:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scenes import images_of, scene, with_another_expression
 
+from diversity.alignment import laid_over, shot
 from diversity.config import DuplicatesConfig, ScanConfig
-from diversity.covered import hidden
+from diversity.covered import Covered, hidden
 from diversity.duplicates import find
 from diversity.measure import measure
 
@@ -40,6 +41,74 @@ def with_mark(picture: Image.Image) -> Image.Image:
     font = ImageFont.load_default(18)
     ImageDraw.Draw(layer).text((80, 80), "SAMPLE.COM", fill=(255, 255, 255, 120), font=font, anchor="mm")
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+def with_mosaic(picture: Image.Image, block: int, corner: tuple[int, int] = (30, 40)) -> Image.Image:
+    """Blocks of `block` pixels over about 70 × 48, each of the mean of what it hides."""
+    across, down = -(-70 // block), -(-48 // block)
+    box = (*corner, corner[0] + across * block, corner[1] + down * block)
+    small = picture.crop(box).resize((across, down), Image.Resampling.BOX)
+    changed = picture.copy()
+    changed.paste(small.resize((across * block, down * block), Image.Resampling.NEAREST), box[:2])
+    return changed
+
+
+def seen(one: Image.Image, other: Image.Image) -> Covered | None:
+    """What the rule says of two pictures, as thumbnails keep them."""
+    shots = [shot(Image.open(io.BytesIO(_saved(picture, "WEBP", quality=80)))) for picture in (one, other)]
+    laid = laid_over(*shots)
+    return None if laid is None else hidden(*laid)
+
+
+@pytest.mark.parametrize("block", [10, 12, 16, 20, 24])
+def test_a_mosaic_is_seen_for_what_it_is(block: int) -> None:
+    """Blocks of a sixteenth to a seventh of the side; where two that touch differ little, they are no blocks."""
+    clean = [scene(seed) for seed in (0, 2, 3, 5)]
+    found = [seen(picture, with_mosaic(picture, block)) for picture in clean]
+    assert sum(one == Covered(1, "a mosaic") for one in found) >= 3
+    assert set(found) <= {Covered(1, "a mosaic"), None}
+    assert seen(with_mosaic(clean[1], block), clean[1]) == Covered(0, "a mosaic")
+
+
+def test_a_mosaic_is_seen_beside_a_recompressed_clean_picture_and_in_other_light() -> None:
+    clean = scene(3)
+    again = Image.open(io.BytesIO(_saved(clean, "JPEG", quality=90)))
+    assert seen(again, with_mosaic(clean, 16)) == Covered(1, "a mosaic")
+    assert seen(clean, with_mosaic(clean, 16).point(lambda value: int(value * 0.94))) == Covered(1, "a mosaic")
+
+
+NO_MOSAICS: dict[str, Change] = {
+    "recompressed": lambda p: Image.open(io.BytesIO(_saved(p, "JPEG", quality=20))),
+    "recompressed to blocks": lambda p: Image.open(io.BytesIO(_saved(p, "JPEG", quality=5))),
+    "smaller": lambda p: p.resize((64, 64), Image.Resampling.BOX),
+    "enlarged without smoothing": lambda p: p.resize((40, 40), Image.Resampling.BOX).resize(p.size, 0),
+    "a blurred spot": lambda p: _pasted(p, p.crop((30, 40, 110, 100)).filter(ImageFilter.GaussianBlur(4)), (30, 40)),
+    "another expression": with_another_expression,
+    "a plain patch": lambda p: _pasted(p, Image.new("RGB", (40, 40), (120, 100, 90)), (50, 50)),
+}
+
+
+def _pasted(picture: Image.Image, patch: Image.Image, at: tuple[int, int]) -> Image.Image:
+    changed = picture.copy()
+    changed.paste(patch, at)
+    return changed
+
+
+@pytest.mark.parametrize("change", NO_MOSAICS.values(), ids=NO_MOSAICS)
+def test_what_is_soft_or_blocky_for_other_reasons_is_no_mosaic(change: Change) -> None:
+    for seed in (0, 2, 3):
+        for found in (seen(scene(seed), change(scene(seed))), seen(change(scene(seed)), scene(seed))):
+            assert found is None or found.by != "a mosaic"
+    assert (found := seen(scene(2, shift=6), scene(2))) is None or found.by != "a mosaic"
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_copy_with_a_mosaic_loses_though_it_looks_sharper(seed: int) -> None:
+    clean = scene(seed)
+    rows = decided({"mosaic": with_mosaic(clean, 12), "clean": clean}, quality={"mosaic": 0.6, "clean": 0.5})
+    assert rows["clean"]["kind"] != "copy"
+    assert (rows["mosaic"]["kind"], rows["mosaic"]["keeper"]) == ("copy", "clean")
+    assert "a mosaic does not cover" in str(rows["mosaic"]["reason"])
 
 
 @pytest.mark.parametrize("colour", ["black", "white"])
