@@ -8,7 +8,7 @@ endif
 READY := .venv/.ready
 PY := $(BIN)/python
 
-.PHONY: demo test test-slow lint format bench constraints clean \
+.PHONY: demo test test-slow lint format bench bench-full bench-downstream constraints clean \
 	bench-duplicates bench-views bench-scan bench-overlay bench-strategies bench-peers bench-stages bench-richness
 
 demo: $(READY)
@@ -27,8 +27,13 @@ lint: $(READY)
 format: $(READY)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: bench-scan bench-duplicates bench-views bench-overlay bench-strategies bench-stages bench-peers
-	@$(PY) -m benchmarks.figures
+# under 20 minutes on two idle cores
+bench: $(READY)
+	-@$(PY) -m benchmarks
+
+# everything: an hour or more
+bench-full: $(READY)
+	-@$(PY) -m benchmarks --full
 
 bench-scan bench-duplicates bench-views bench-overlay bench-strategies: bench-%: $(READY)
 	@$(PY) -m benchmarks.$*
@@ -39,6 +44,10 @@ bench-peers: $(READY)
 
 bench-stages: $(READY)
 	@$(PY) -m benchmarks.profile_stages
+
+# hours; goes on where it stopped
+bench-downstream: $(READY)
+	@$(PY) -m benchmarks.strategies --downstream
 
 # hours; goes on where it stopped
 bench-richness: $(READY)
