@@ -15,7 +15,7 @@ from diversity.errors import InputError
 
 SAMPLE_SET = Path(__file__).parent.parent / "assets" / "sample_set"
 FOLDER = Path("diversity-demo")
-TRIGGER = "mira"
+TRIGGER, ENCODER = "mira", "toon"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run(name: str, options: argparse.Namespace) -> int:
     pictures = FOLDER / "pictures"
     _copy_sample_set(pictures)
     _say(options, f"The sample set is in {pictures}: one character, seen too often from the front.")
-    words = ["curate", str(pictures), "--workspace", str(FOLDER / "workspace"), "--model", "toon"]
+    words = ["curate", str(pictures), "--workspace", str(FOLDER / "workspace"), "--model", ENCODER]
     words += [f"--{flag}" for flag in ("json", "quiet") if getattr(options, flag)]
     words += ["--keep", options.keep] if options.keep else []
     code = main(words)
@@ -68,6 +68,7 @@ def compare(options: argparse.Namespace, how: Comparison) -> int:
 
     place = [str(FOLDER / "pictures"), "--workspace", str(FOLDER / "workspace")]
     quiet = ["--quiet"] if options.quiet else []
+    _keep_encoder()
     dataset = Dataset.open(place[0], workspace_folder=place[2])
     found = contrast(dataset, how.pictures, how.unseen)
     unseen = _copy_unseen(dataset.root, found.unseen)
@@ -93,6 +94,16 @@ def compare(options: argparse.Namespace, how: Comparison) -> int:
         if code:
             return code
     return main(["report", "--runs", *runs, "--out", str(FOLDER / "comparison.html")])
+
+
+def _keep_encoder() -> None:
+    """Later commands on the demo's set use the encoder that curated it, and that the ladder was measured with."""
+    from diversity.config import FILE_NAME
+    from diversity.workspace import write_text
+
+    file = FOLDER / "workspace" / FILE_NAME
+    if not file.is_file():
+        write_text(file, f'[encoder]\nmodel = "{ENCODER}"\n')
 
 
 def _copy_sample_set(pictures: Path) -> None:

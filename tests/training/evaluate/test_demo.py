@@ -96,6 +96,7 @@ def test_the_demo_ends_with_the_page_about_both_runs(
     page = tmp_path / demo.FOLDER / "comparison.html"
     assert last == f"page {page.relative_to(tmp_path)}"
     text = page.read_text(encoding="utf-8")
+    assert Dataset.open(dataset.root, workspace_folder=dataset.folder).config.encoder.model == "toon"
     assert "2 runs side by side" in text
     said = [stored.read(folder) for folder in sorted((tmp_path / demo.FOLDER / "workspace" / "runs").iterdir())]
     assert [one.said["record"]["selection"] for one in said] == ["monotonous", "curated"]
