@@ -94,9 +94,9 @@ class Judge:
         return None if laid is None else hidden(*laid, text=(flagged[0], flagged[1]))
 
     def _only_covered(self, pair: int) -> bool:
-        """Whether a bar or a line of text is all that differs; what looks like a mark may be a hat."""
+        """Whether a bar, a mosaic or a line of text is all that differs; what looks like a mark may be a hat."""
         covered = self.covered(pair)
-        return covered is not None and covered.by in ("a bar", "a line of text")
+        return covered is not None and covered.by in ("a bar", "a mosaic", "a line of text")
 
     def covered_keepers(self, kept: Kept) -> dict[int, str]:
         """Keepers that hide what one of their copies shows → by what."""
