@@ -23,14 +23,14 @@ VIEWS = (  # framing, azimuth
     ("detail", 0.0),
 )
 NOVEL = (  # framing, side, what else
-    ("full_body", "front", {"background": "pattern"}),
-    ("half_body", "side", {"background": "indoors"}),
+    ("full_body", "front", {"background": "horizon"}),
+    ("half_body", "side", {"background": "horizon"}),
     ("half_body", "three_quarter", {"outfit": "red dress"}),
     ("full_body", "front", {"outfit": "blue coat"}),
 )
 UNRELATED = (
     ("full_body", "front", "green", "ponytail", "purple coat", "gradient"),
-    ("half_body", "side", "black", "short", "white shirt_trousers", "outdoors"),
+    ("half_body", "side", "black", "short", "white shirt_trousers", "white"),
     ("headshot", "three_quarter", "pink", "long", "red dress", "flat"),
     ("full_body", "back", "brown", "bob", "orange tunic", "horizon"),
 )

@@ -5,6 +5,7 @@ Not for what is drawn of them: that is `pool.py`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from benchmarks.toonworld import captions, glb, judged, render, visible
 from benchmarks.toonworld.camera import Shot
 from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, Character, sample_character
+from benchmarks.toonworld.plain import plain_character
 from benchmarks.toonworld.poses import POSES
 from benchmarks.toonworld.scene import Picture, Renderer
 
@@ -24,6 +26,7 @@ TOONS = (0, 1, 3, 10, 12, 17, 19, 21)  # what `first_admitted` finds; a test loo
 KAYKIT = ("Barbarian", "Knight", "Rogue")
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "data" / "kaykit_models"
 SEEN_SEEDS, SEEN_EACH = (11, 12), 20_000  # the base's and the judges' characters; fewer were rendered
+PLAIN_SEED, PLAIN_SEEN = 21, 5_000  # the base's plain ones
 SHOES_SHOWN = 0.04  # least share of a detail's pixels
 LOOKS = ("hair_colour", "hair_style", "outfit_colour", "outfit_kind", "shoes_colour", "shoes_kind")
 
@@ -191,10 +194,10 @@ def admitted(person: Character) -> bool:
 
 
 def combinations_seen(each: int = SEEN_EACH) -> frozenset[Combination]:
-    """Looks of the first `each` characters of the base's and of the judges' seed."""
-    return frozenset(
-        _looks(sample_character(seed * render.SEED_STRIDE + number)) for seed in SEEN_SEEDS for number in range(each)
-    )
+    """Looks of the first `each` characters of the base's and of the judges' seed, and of the base's plain ones."""
+    drawn = (sample_character(seed * render.SEED_STRIDE + number) for seed in SEEN_SEEDS for number in range(each))
+    bare = (plain_character(PLAIN_SEED * render.SEED_STRIDE + number) for number in range(PLAIN_SEEN))
+    return frozenset(_looks(person) for person in itertools.chain(drawn, bare))
 
 
 def _looks(person: Character) -> Combination:

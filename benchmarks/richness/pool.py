@@ -25,7 +25,7 @@ from diversity.workspace import atomic, write_text
 
 SIZE = 128
 GOLDEN = 137.50776  # degrees: the first k of them lie around the whole circle for every k
-BACKGROUNDS = ("flat", "gradient", "noise", "horizon", "outdoors")  # "pattern" and "indoors" are left for prompts
+BACKGROUNDS = ("flat", "gradient", "noise", "outdoors")  # "horizon", which the base can draw, is left for prompts
 TURN, FACE, THIEF, MOMENTS, FRAMES = 36, 72, 56, 12, 16
 TRAINED_MOMENTS = 4  # of MOMENTS; the others are one held-out frame each
 COMMON = (  # the common held-out set; every view of `asked.VIEWS` is in it

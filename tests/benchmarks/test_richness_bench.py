@@ -28,7 +28,7 @@ CLASSES = {
     "hair_colour": ("red", "blonde"),
     "outfit_colour": ("green", "red"),
     "shoes_colour": ("teal", "red"),
-    "background": ("flat", "pattern"),
+    "background": ("flat", "horizon"),
 }
 
 
