@@ -77,8 +77,15 @@ class Sweep:
     band: tuple[float, float] | None
     failing: tuple[str, ...]
 
+    @property
+    def unlearned(self) -> bool:
+        """Whether no view at all gained on the base: nothing that a weight, or a picture of one view, could mend."""
+        return bool(self.views) and len(self.failing) == len(self.views)
+
     def sentence(self) -> str:
         """What to use, as in: use at 0.6–0.85; shoes breaks below 0.8."""
+        if self.unlearned:
+            return "no view is surely nearer to real pictures than the base draws it: too few steps to tell a weight"
         if self.band is None:
             words = "no weight is usable"
         else:

@@ -191,7 +191,8 @@ def _weights(findings: Findings) -> Iterator[Evidence]:
     sweep = findings.sweep
     if sweep is not None:
         sentence = _views_in(sweep.sentence(), [*sweep.views])
-        yield Evidence("weights", f"{sentence[0].upper()}{sentence[1:]}.", "bad" if sweep.band is None else "good")
+        state = "open" if sweep.unlearned else "bad" if sweep.band is None else "good"
+        yield Evidence("weights", f"{sentence[0].upper()}{sentence[1:]}.", state)
         if sweep.band is not None:
             low, high = sweep.band
             holds = low <= 0.7 and high >= 0.5
@@ -224,7 +225,7 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
         yield f"Add pictures unlike those there: other outfits, poses, places, sides.{like}"
     for name in _copied_sources(evaluation, sets):
         yield f"“{name}” is copied: add neighbours of it (the same view, another moment), or show it less often."
-    if findings.sweep is not None:
+    if findings.sweep is not None and not findings.sweep.unlearned:
         for view in findings.sweep.failing:
             yield f"{_view(view).capitalize()}: no weight draws it as in real pictures. Add pictures of this view."
     if "colours" in bad:

@@ -136,6 +136,9 @@ def test_identity_lora_has_no_usable_weight_because_it_shows_nothing() -> None:
     found = sweep([Point(w, same) for w in WEIGHTS])
     assert found.band is None
     assert found.failing == ("headshot", "shoes")
+    assert found.unlearned  # so that nobody is told to add pictures of every view
+    assert "too few steps" in found.sentence()
+    assert not sweep(points()).unlearned
 
 
 def test_a_view_that_no_weight_shows_is_a_matter_for_the_data() -> None:
