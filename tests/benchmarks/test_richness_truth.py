@@ -16,7 +16,7 @@ from benchmarks.richness.truth import Seen
 OWN = {"hair_colour": "red", "hair_style": "spiky", "outfit_colour": "teal", "outfit_kind": "robe"}
 LOOKS = {view: ({**OWN, "shoes_colour": "blue"} if view[0] != "headshot" else OWN) for view in asked.VIEWS}
 PROMPTS = [*asked.subject(asked.views(LOOKS)), *asked.novel(OWN), *asked.unrelated()]
-WRONG = {"framing": "elsewhere", "side": "back_three_quarter", "background": "white"}
+WRONG = {"framing": "elsewhere", "side": "back_three_quarter", "background": "indoors"}
 
 
 def seen(weight: float, answer, seeds: int = 2) -> list[Seen]:
