@@ -150,8 +150,8 @@ def _deadly(how: str) -> Measured:
 def _send(stream: Any, thing: object) -> None:  # noqa: ANN401
     """Pickle `thing`; arrays follow as they lie in memory, so that pixels are copied by the pipe only."""
     buffers: list[pickle.PickleBuffer] = []
-    parts = [pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)]
-    views = [memoryview(part) for part in parts] + [buffer.raw() for buffer in buffers]
+    first = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
+    views = [memoryview(first), *(buffer.raw() for buffer in buffers)]
     stream.write(_COUNT.pack(len(views)) + b"".join(_SIZE.pack(view.nbytes) for view in views))
     for view in views:
         stream.write(view)

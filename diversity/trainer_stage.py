@@ -25,7 +25,7 @@ def _trainer(context: Context) -> None:
     thumbnails = dict(dataset.read("thumbnails").iter_rows())
     small = [thumbnails.get(content) for content in pictures["content"]]
     faces = None if config.face_model is None else Faces(config.face_model)
-    with ThreadPoolExecutor(dataset.config.scan.workers) as pool:
+    with ThreadPoolExecutor(dataset.config.scan.threads) as pool:
         measured = list(pool.map(lambda jpeg: Sizes() if jpeg is None else sizes(opened(jpeg), faces), small))
     rows: list[dict[str, Any]] = []
     for resolution in config.resolutions:

@@ -15,6 +15,7 @@ import polars as pl
 from diversity.errors import WorkspaceError
 from diversity.workspace import atomic
 from reports import pick_charts, shell, words
+from reports.cards import Book, Shown
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -41,37 +42,6 @@ GLOSSARY = {
     "nearer": "Chance that a sample lies nearer to a training picture, to the encoder, than training pictures of "
     "different groups lie to one another: 50 % for fresh pictures, 100 % for copies.",
 }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One picture of the page: a sample, or a training picture beside it.
-
-    Attributes:
-        index: Its place among the page's cards.
-        thumb: Number of its thumbnail; None where there is none.
-        name: The file's name.
-        path: Below its folder.
-        status: "copy", "sample" or "source".
-        rows: What its card says.
-    """
-
-    index: int
-    thumb: int | None
-    name: str
-    path: str
-    status: str
-    rows: dict[str, str]
-
-    @property
-    def alt(self) -> str:
-        """Alternative text."""
-        return f"{self.name}, {self.status}"
-
-    def card(self) -> dict[str, Any]:
-        """What the page's script shows when the picture is opened."""
-        card: dict[str, Any] = {"name": self.name, "path": self.path, "rows": self.rows}
-        return card if self.thumb is None else card | {"thumb": self.thumb}
 
 
 def write(dataset: Dataset, name: str, out: Path | None = None) -> Path:
@@ -116,7 +86,7 @@ class Facts:
             told = json.loads((dataset.folder / "picks" / name / "verdict.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WorkspaceError("The verdict cannot be read.", f"{error}.", "Run `diversity pick` again.") from None
-        book = _Book()
+        book = Book()
         pictures = dict(dataset.read(f"picks/{name}/thumbnails").iter_rows())
         for row in samples:
             status = "copy" if row["copy"] else "sample"
@@ -163,25 +133,6 @@ class Facts:
     def one_weight(self) -> bool:
         """Whether all judged samples have one weight."""
         return len({cell["weight"] for cell in self.cells}) <= 1
-
-
-class _Book:
-    """Cards and thumbnails, each picture once."""
-
-    def __init__(self) -> None:
-        self.shown: list[Shown] = []
-        self.thumbnails: list[bytes] = []
-        self._known: dict[bytes, int] = {}
-
-    def add(self, path: str, jpeg: bytes | None, status: str, rows: dict[str, str]) -> Shown:
-        thumb = None
-        if jpeg is not None:
-            thumb = self._known.setdefault(jpeg, len(self.thumbnails))
-            if thumb == len(self.thumbnails):
-                self.thumbnails.append(jpeg)
-        shown = Shown(len(self.shown), thumb, path.rsplit("/", 1)[-1], path, status, rows)
-        self.shown.append(shown)
-        return shown
 
 
 def _sample_rows(row: dict[str, Any]) -> dict[str, str]:

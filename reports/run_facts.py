@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import run_words, words
-from reports.pick_report import Shown, _Book
+from reports.cards import Book, Shown
 from training.evaluate.stored import Stored
 
 Row = Mapping[str, Any]
@@ -42,7 +42,7 @@ class RunFacts:
     def of(cls, stored: Stored) -> RunFacts:
         """Join its tables."""
         rows = [{**row, "at": json.loads(row["settings"])} for row in stored.scores.to_dicts()]
-        samples, book = stored.samples.to_dicts(), _Book()
+        samples, book = stored.samples.to_dicts(), Book()
         names = dict(stored.real.select("content", "name").iter_rows())
         for number, row in enumerate(samples):
             name = f"sample {number + 1}"

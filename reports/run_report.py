@@ -11,7 +11,7 @@ from typing import Any
 
 from diversity.workspace import atomic
 from reports import run_charts, run_words, shell, words
-from reports.pick_report import Shown
+from reports.cards import Shown
 from reports.run_charts import Point
 from reports.run_facts import RunFacts
 from training.evaluate import stored

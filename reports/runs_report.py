@@ -14,7 +14,7 @@ from typing import Any
 from diversity.errors import InputError
 from diversity.workspace import atomic
 from reports import run_charts, run_words, words
-from reports.pick_report import _Book
+from reports.cards import Book
 from reports.run_charts import Point
 from reports.run_facts import RunFacts
 from reports.run_report import page
@@ -75,7 +75,7 @@ def write(what: Sequence[str | Path], out: Path | None = None, ladder_file: Path
     """
     if not what:
         raise InputError("There are no runs to compare.", "", "Name evaluated runs after --runs.")
-    book = _Book()
+    book = Book()
     runs = [_run(RunFacts.of(stored.read(one)), book) for one in what]
     rows = [row for row in ladder.read(ladder_file) if "problem" not in row]
     encoders = {run.encoder for run in runs if run.rich is not None}
@@ -87,7 +87,7 @@ def write(what: Sequence[str | Path], out: Path | None = None, ladder_file: Path
     return file
 
 
-def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: _Book) -> str:
+def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: Book) -> str:
     drawn: dict[str, Any] = {}
     titles: dict[str, str] = {}
     for measure in ENDPOINTS:
@@ -115,7 +115,7 @@ def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: _Boo
     return page("runs.html.j2", book.shown, book.thumbnails, more)
 
 
-def _run(facts: RunFacts, book: _Book) -> One:
+def _run(facts: RunFacts, book: Book) -> One:
     """A run, with cards of itself and of some samples."""
     scores = {name: row for name, at in ENDPOINTS.items() if (row := _chosen(facts.rows, name, at))}
     rich = _chosen(facts.rows, RICHNESS, {})
@@ -134,7 +134,7 @@ def _run(facts: RunFacts, book: _Book) -> One:
     return One(facts.stored.name, scores, rich, _encoder(facts.rows), "", first.index, facts, about)
 
 
-def _rung(row: Mapping[str, Any], book: _Book) -> One:
+def _rung(row: Mapping[str, Any], book: Book) -> One:
     """A LoRA of the ladder."""
     rows = [{**one, "at": json.loads(one["settings"])} for one in row["scores"] if one["value"] is not None]
     scores = {name: found for name, at in ENDPOINTS.items() if (found := _chosen(rows, name, at))}

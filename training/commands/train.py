@@ -74,14 +74,15 @@ def run(name: str, options: argparse.Namespace) -> int:
     if options.folds is not None:
         parts = _folds(config, options)
         made = [train(dataset, part, fresh=options.fresh, progress=progress(options)) for part in parts]
-        told = [_told(run) for run in made]
+        each = [_told(run) for run in made]
         together = f"Together: diversity evaluate {' '.join(shlex.quote(str(run.folder)) for run in made)}"
-        text = "\n".join(_text(run.record, result) for run, result in zip(made, told, strict=True))
-        emit(options, told, f"{text}\n{together}")
+        text = "\n".join(_text(run.record, result) for run, result in zip(made, each, strict=True))
+        emit(options, each, f"{text}\n{together}")
         return 0
     resume = None if options.resume is None else runs.find(options.resume, dataset)
     found = train(dataset, config, resume=resume, fresh=options.fresh, progress=progress(options))
-    emit(options, _told(found), _text(found.record, _told(found)))
+    told = _told(found)
+    emit(options, told, _text(found.record, told))
     return 0
 
 
