@@ -23,6 +23,7 @@ from training.errors import BaseModelError
 TOON_FOLDER = Path(__file__).parent / "assets" / "toon_base"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+GUIDANCE, TOON_GUIDANCE = 7.0, 3.5  # the usual one; the toon base's colours get loud at it (docs/first-character.md)
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Base:
         scheduler: The noise schedule of training (`DDPMScheduler`), from the model's own configuration.
         device: Where the modules are.
         dtype: Of all weights.
+        guidance: Classifier-free guidance to draw with where none is asked for.
         adapters: `training.lora.Adapter` by name, in the order they were put on.
     """
 
@@ -76,6 +78,7 @@ class Base:
     scheduler: Any
     device: str
     dtype: torch.dtype
+    guidance: float = GUIDANCE
     adapters: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -260,6 +263,7 @@ def load(name: str | Path, *, device: str = "auto", dtype: str = "float32", allo
         scheduler=_diffusers().DDPMScheduler.from_config(parts["scheduler"].config),
         device=where,
         dtype=DTYPES[dtype],
+        guidance=TOON_GUIDANCE if folder == TOON_FOLDER else GUIDANCE,
     )
 
 

@@ -105,7 +105,9 @@ class SampleConfig(Section):
     seeds: tuple[int, ...] = Field((0, 1), description="one picture per seed")
     weights: tuple[float, ...] = Field((0.0, 0.7, 1.0), description="LoRA weights; 0 is the base model")
     steps: int = Field(20, ge=1, description="denoising steps")
-    guidance: float = Field(7.0, ge=0, description="classifier-free guidance")
+    guidance: float | None = Field(
+        None, ge=0, description="classifier-free guidance; None: the base's own, 3.5 for toon, else 7"
+    )
     negative: str = Field("", description="what to steer away from")
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from diversity.errors import InputError, WorkspaceError
 from diversity.progress import Advance, Progress, Silent
 from training import base as bases
 from training import grids, lora, runs
-from training.generate import GenerationPlan, Sample, generate, picture_size
+from training.generate import GenerationPlan, Sample, generate, guidance, picture_size
 
 TESTED = "lora"  # name of the adapter under test
 
@@ -74,7 +74,8 @@ def draw(source: str | Path, wanted: GenerationPlan, place: Place, progress: Pro
 
     Args:
         source: Folder or id of a run, or a LoRA file or folder.
-        wanted: What to draw; its stack is filled from `place`, and its size from the run where it says none.
+        wanted: What to draw; its stack is filled from `place`, where it says none its size from the run, and its
+            guidance from the base.
         place: With what, and where to.
         progress: Told of every picture.
 
@@ -92,7 +93,7 @@ def draw(source: str | Path, wanted: GenerationPlan, place: Place, progress: Pro
         lora.load(base, path, name=f"stack{number}")
     side = run.record.get("settings", {}).get("resolution") if run else None
     size = wanted.size or ((side, side) if side else picture_size(base, wanted))
-    wanted = wanted.model_copy(update={"stack": stack, "size": size})
+    wanted = wanted.model_copy(update={"stack": stack, "size": size, "guidance": guidance(base, wanted)})
     called = {str(path): weight for path, weight in place.stack}
     setting = grids.Setting(wanted, str(name), run.id if run else file.name, size, called)
     folder = place.out or _next(home)

@@ -36,7 +36,7 @@ class GenerationPlan(Section):
     stack: dict[str, float] = Field(default_factory=dict, description="other adapters on the base → fixed weight")
     negative: str = Field("", description="what to steer away from")
     steps: int = Field(25, ge=1, description="denoising steps")
-    guidance: float = Field(7.0, ge=0, description="classifier-free guidance; 1 and below: none")
+    guidance: float | None = Field(None, ge=0, description="classifier-free; 1 and below: none; None: the base's own")
     size: tuple[int, int] | None = Field(None, description="width and height in pixels; None: the base's own")
     batch: int = Field(4, ge=1, description="pictures at once; changes nothing but memory and time")
 
@@ -131,6 +131,11 @@ def picture_size(base: Base, plan: GenerationPlan) -> tuple[int, int]:
     return plan.size or (base.resolution, base.resolution)
 
 
+def guidance(base: Base, plan: GenerationPlan) -> float:
+    """Guidance that `plan` is drawn with."""
+    return base.guidance if plan.guidance is None else plan.guidance
+
+
 def _draw(base: Base, pipeline: Any, prompt: str, plan: GenerationPlan) -> Iterator[tuple[int, Image.Image]]:  # noqa: ANN401
     """One prompt, all seeds, the adapters as they are."""
     with torch.no_grad():
@@ -151,11 +156,11 @@ def _denoise(
     plan: GenerationPlan,
 ) -> torch.Tensor:
     """Latents of one prompt (row 0 of `both`; row 1 is the negative one) and several seeds."""
-    size = picture_size(base, plan)
+    size, strength = picture_size(base, plan), guidance(base, plan)
     noise = torch.stack([initial_noise(base, seed, size) for seed in seeds])
     given: dict[str, Any] = {}
     for row, prefix in enumerate(("", "negative_")):
-        if row and plan.guidance <= 1:
+        if row and strength <= 1:
             break
         states = both.row(row).repeat(len(seeds))
         given[f"{prefix}prompt_embeds"] = states.states
@@ -167,7 +172,7 @@ def _denoise(
         width=size[0],
         height=size[1],
         num_inference_steps=plan.steps,
-        guidance_scale=plan.guidance,
+        guidance_scale=strength,
         guidance_rescale=RESCALE if base.zero_terminal_snr else 0.0,
         output_type="latent",
         return_dict=False,

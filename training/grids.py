@@ -35,7 +35,7 @@ class Setting:
     """What all samples of one call share, for their records.
 
     Attributes:
-        plan: As drawn.
+        plan: As drawn, its guidance not left open.
         base: Name of the base.
         lora: Name of the LoRA under test; empty: none.
         size: Width and height, pixels.
@@ -152,7 +152,7 @@ def row(sample: Sample, setting: Setting) -> dict[str, Any]:
         "stack": json.dumps(dict(setting.stack), ensure_ascii=False),
         "base": setting.base,
         "steps": plan.steps,
-        "guidance": float(plan.guidance),
+        "guidance": plan.guidance,
         "width": setting.size[0],
         "height": setting.size[1],
     }

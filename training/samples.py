@@ -9,9 +9,14 @@ from pathlib import Path
 
 from training import grids
 from training.base import Base
-from training.config import SampleConfig
+from training.config import SampleConfig, TrainConfig
 from training.generate import generate, picture_size
 from training.lora import Adapter
+
+
+def settled(config: TrainConfig, base: Base) -> TrainConfig:
+    """`config` with nothing about its samples left to `base`, so that a run's record says it."""
+    return config.model_copy(update={"samples": _settled(config.samples, base)})
 
 
 def draw(base: Base, adapter: Adapter, config: SampleConfig, folder: Path) -> tuple[Path, ...]:
@@ -23,6 +28,10 @@ def draw(base: Base, adapter: Adapter, config: SampleConfig, folder: Path) -> tu
         config: With at least one prompt.
         folder: Of this step.
     """
-    plan = config.plan()
+    plan = _settled(config, base).plan()
     setting = grids.Setting(plan, base.name, adapter.name, picture_size(base, plan), {})
     return grids.save(generate(base, [adapter], plan), folder, setting)
+
+
+def _settled(config: SampleConfig, base: Base) -> SampleConfig:
+    return config if config.guidance is not None else config.model_copy(update={"guidance": base.guidance})

@@ -66,6 +66,7 @@ def train(
     with clock.part("load"):
         dtype = session.precision_of(config)
         base = bases.load(config.base, device=config.device, dtype=dtype, allow_download=config.allow_download)
+    config = samples.settled(config, base)
     data = gather(dataset, base, config)
     plan = decide(data, config)
     for sentence in (*data.notes, *plan.reasons):

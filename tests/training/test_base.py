@@ -201,5 +201,10 @@ def test_the_toon_base_is_missed_with_a_clear_error(monkeypatch: pytest.MonkeyPa
         bases.load("toon", device="cpu")
 
 
+def test_the_toon_base_has_a_guidance_of_its_own_by_name_and_by_folder(sd1: Base) -> None:
+    assert bases.load("toon", device="cpu").guidance == bases.load(bases.TOON_FOLDER, device="cpu").guidance == 3.5
+    assert sd1.guidance == 7
+
+
 def test_tiny_tokenizers_know_their_words() -> None:
     assert len(tiny_tokenizer()("looking at viewer")["input_ids"]) == 5

@@ -16,7 +16,7 @@ from test_lora import stir
 
 from diversity.errors import DiversityError, InputError
 from training import grids, lora
-from training.base import Base
+from training.base import GUIDANCE, Base
 from training.commands import generate as command
 from training.drawing import Place, draw, plan
 from training.errors import BaseModelError
@@ -98,6 +98,18 @@ def test_guidance_and_the_negative_prompt_matter_and_1_means_none(sd1: Base) -> 
     assert np.array_equal(picture(guidance=1), picture(guidance=1, negative="red hat"))
 
 
+def test_the_guidance_is_the_bases_own_where_none_is_asked_for(sd1: Base) -> None:
+    def picture(**more: object) -> NDArray[np.int16]:
+        return pixels(next(generate(sd1, [], plan(prompts=["girl"], steps=2, **more))))
+
+    assert sd1.guidance == GUIDANCE == 7
+    assert np.array_equal(picture(), picture(guidance=7))
+    sd1.guidance = 3.5
+    assert np.array_equal(picture(), picture(guidance=3.5))
+    assert not np.array_equal(picture(), picture(guidance=7))
+    assert not np.array_equal(picture(), picture(guidance=0))  # 0 is a value, not absent
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -123,7 +135,7 @@ def fake(wanted: GenerationPlan, size: tuple[int, int] = (40, 30)) -> list[Sampl
 
 
 def test_every_picture_carries_what_made_it(tmp_path: Path) -> None:
-    wanted = plan(prompts=["girl, (hat:0.7)", "红色"], seeds=[0, 7], weights=[0, 0.55], negative="blue")
+    wanted = plan(prompts=["girl, (hat:0.7)", "红色"], seeds=[0, 7], weights=[0, 0.55], negative="blue", guidance=5)
     setting = grids.Setting(wanted, "models/base.safetensors", "run-1", (40, 30), {"style.safetensors": 0.3})
     made = grids.save(fake(wanted), tmp_path / "图", setting)
     assert [path.name for path in made] == ["grid_p00.png", "grid_p01.png"]
@@ -138,7 +150,7 @@ def test_every_picture_carries_what_made_it(tmp_path: Path) -> None:
             parameters = picture.text["parameters"]  # type: ignore[attr-defined]
         assert {key: chunk[key] for key in row} == row
         assert f"<lora:run-1:{row['weight']:g}> <lora:style:0.3>\nNegative prompt: blue\n" in parameters
-        assert f"Seed: {row['seed']}, Size: 40x30, Model: base" in parameters
+        assert f"CFG scale: 5, Seed: {row['seed']}, Size: 40x30, Model: base" in parameters
 
 
 def test_grids_put_every_picture_under_its_labels() -> None:
@@ -184,6 +196,7 @@ def test_the_command_draws_a_run_over_weights_and_stacks_a_style(
     assert Path(said["folder"]) == run_folder / "generated" / "001"
     assert {(p["seed"], p["weight"]) for p in said["pictures"]} == {(0, 0.0), (1, 0.0), (0, 0.5), (1, 0.5)}
     assert {(p["width"], p["height"], p["lora"]) for p in said["pictures"]} == {(48, 48, "20260101-hero")}
+    assert {p["guidance"] for p in said["pictures"]} == {7.0}
     assert json.loads(said["pictures"][0]["stack"]) == {str(style): 0.3}
     assert Path(said["grids"][0]).is_file()
     assert command.run("generate", options(str(run_folder), *words[:2], "--steps", "1", "--seeds", "1")) == 0

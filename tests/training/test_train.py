@@ -336,6 +336,7 @@ def test_samples_are_drawn_on_the_way_and_change_nothing(dataset: Dataset, sd1_f
     assert folders == ["step-000002", "step-000004"]
     drawn = {file.name for file in (run.folder / "samples" / "step-000004").glob("*.png")}
     assert drawn == {"p00_s3_w0.png", "p00_s3_w1.png", "grid_p00.png"}
+    assert run.record["settings"]["samples"]["guidance"] == 7  # left open, so the base's own
     base = [(run.folder / "samples" / name / "p00_s3_w0.png").read_bytes() for name in folders]
     assert Image.open(BytesIO(base[0])).tobytes() == Image.open(BytesIO(base[1])).tobytes()
     plain = train(dataset, settings(sd1_folder, steps=4))

@@ -25,7 +25,11 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="seeds count up from here (default: 0)")
     parser.add_argument("--negative", default="", help="what to steer away from")
     parser.add_argument("--steps", type=int, default=25, help="denoising steps (default: 25)")
-    parser.add_argument("--guidance", type=float, default=7.0, help="classifier-free guidance (default: 7)")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help="how strictly the prompt is followed (default: the base's own: toon 3.5, others 7)",
+    )
     parser.add_argument("--size", metavar="SIDE or WxH", help="pixels (default: as trained)")
     parser.add_argument("--base", help="toon, a hub name, a folder or a .safetensors file (default: the run's own)")
     parser.add_argument("-o", "--out", type=Path, help="folder (default: the next one in generated/ of the run)")
@@ -52,7 +56,9 @@ def run(name: str, options: argparse.Namespace) -> int:
     wanted = plan(**given, **same)
     place = Place(options.base, stack, options.out, options.device, options.dtype, options.allow_download)
     drawn = draw(options.source, wanted, place, progress(options))
-    lines = [f"{len(drawn.pictures)} pictures and their table are in {drawn.folder}"]
+    used = drawn.pictures[0]
+    how = f"{used['width']}x{used['height']}, {used['steps']} steps, guidance {used['guidance']:g}"
+    lines = [f"{len(drawn.pictures)} pictures ({how}) and their table are in {drawn.folder}"]
     emit(options, drawn, "\n".join([*lines, *(f"grid: {path}" for path in drawn.grids)]))
     return 0
 

@@ -186,7 +186,7 @@ def test_comfy_folder(tmp_path: Path) -> None:
 
 
 def test_a_run_of_ours_is_read_from_its_table_and_its_grids_are_no_samples(tmp_path: Path) -> None:
-    plan = GenerationPlan(prompts=("mira, from behind",), seeds=(3,), weights=(0.0, 0.8))
+    plan = GenerationPlan(prompts=("mira, from behind",), seeds=(3,), weights=(0.0, 0.8), guidance=7)
     setting = grids.Setting(plan, "toon", "run-1", (16, 16), {})
     drawn = [Sample(Image.new("RGB", (16, 16)), plan.prompts[0], 0, 3, weight) for weight in plan.weights]
     grids.save(drawn, tmp_path / "samples" / "step-000500", setting)
@@ -200,7 +200,7 @@ def test_a_run_of_ours_is_read_from_its_table_and_its_grids_are_no_samples(tmp_p
 
 
 def test_a_picture_of_ours_tells_its_making_without_the_table(tmp_path: Path) -> None:
-    plan = GenerationPlan(prompts=("mira",), seeds=(4,), weights=(0.5,))
+    plan = GenerationPlan(prompts=("mira",), seeds=(4,), weights=(0.5,), guidance=7)
     setting = grids.Setting(plan, "toon", "mira-step00000300.safetensors", (16, 16), {})
     drawn = Sample(Image.new("RGB", (16, 16)), "mira", 0, 4, 0.5)
     draw(tmp_path / "a.png", grids.texts(drawn, setting))
