@@ -72,6 +72,14 @@ class Bench:
             return self._stacked(job)
         return self.made(job, ARMS[job.arm], self.cast(job.character))
 
+    def train(self, job: Job) -> None:
+        """Train the LoRA of one row and measure nothing: `row` finds it trained."""
+        arm = None if job.arm == "stack" else ARMS[job.arm]
+        if arm is None or arm is arms.IDENTITY:
+            return
+        cast = self.cast(job.character)
+        self._train(sets.write(arm.make(cast.pool, cast.others), self.folder / "sets" / job.id), arm, cast.seed)
+
     def made(self, job: Job, arm: Arm, cast: Cast) -> dict[str, Any]:
         """The row of one LoRA on the set that `arm` makes of the pictures of `cast`, whatever arms the ladder has."""
         material = arm.make(cast.pool, cast.others)

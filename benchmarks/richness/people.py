@@ -5,7 +5,6 @@ Not for what is drawn of them: that is `pool.py`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from benchmarks.toonworld import captions, glb, judged, render, visible
 from benchmarks.toonworld.camera import Shot
 from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, Character, sample_character
-from benchmarks.toonworld.plain import plain_character
 from benchmarks.toonworld.poses import POSES
 from benchmarks.toonworld.scene import Picture, Renderer
 
@@ -25,8 +23,8 @@ OTHERS_SEED = 78  # of related, unrelated and style pictures
 TOONS = (0, 1, 3, 10, 12, 17, 19, 21)  # what `first_admitted` finds; a test looks again
 KAYKIT = ("Barbarian", "Knight", "Rogue")
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "data" / "kaykit_models"
-SEEN_SEEDS, SEEN_EACH = (11, 12), 20_000  # the base's and the judges' characters; fewer were rendered
-PLAIN_SEED, PLAIN_SEEN = 21, 5_000  # the base's plain ones
+# Whom the base and the judges were made with: world, seed, count (fewer were rendered).
+SEEN = (("all", 11, 20_000), ("all", 12, 20_000), ("plain", 21, 5_000), ("figures", 31, 5_000))
 SHOES_SHOWN = 0.04  # least share of a detail's pixels
 LOOKS = ("hair_colour", "hair_style", "outfit_colour", "outfit_kind", "shoes_colour", "shoes_kind")
 
@@ -193,11 +191,13 @@ def admitted(person: Character) -> bool:
     )
 
 
-def combinations_seen(each: int = SEEN_EACH) -> frozenset[Combination]:
-    """Looks of the first `each` characters of the base's and of the judges' seed, and of the base's plain ones."""
-    drawn = (sample_character(seed * render.SEED_STRIDE + number) for seed in SEEN_SEEDS for number in range(each))
-    bare = (plain_character(PLAIN_SEED * render.SEED_STRIDE + number) for number in range(PLAIN_SEEN))
-    return frozenset(_looks(person) for person in itertools.chain(drawn, bare))
+def combinations_seen(most: int = max(count for *_, count in SEEN)) -> frozenset[Combination]:
+    """Looks of the characters that the base or the judges were made with (`SEEN`), of each seed at `most` so many."""
+    return frozenset(
+        _looks(render.WORLDS[world][0](seed * render.SEED_STRIDE + number))
+        for world, seed, count in SEEN
+        for number in range(min(count, most))
+    )
 
 
 def _looks(person: Character) -> Combination:

@@ -6,6 +6,7 @@ Not for what a job does (`bench.py`). A call goes on where the last one stopped;
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -34,6 +35,10 @@ class Bench(Protocol):
 
     def row(self, job: Job) -> dict[str, Any]:
         """The row of one LoRA."""
+        ...
+
+    def train(self, job: Job) -> None:
+        """What `row` does first, and finds done."""
         ...
 
 
@@ -75,6 +80,17 @@ def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) 
     return made
 
 
+def ahead(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) -> int:
+    """Train the LoRAs of at most `limit` missing rows, and measure none; how many there are."""
+    missing = [job for job in todo if job.id not in done(results)][:limit]
+    for number, job in enumerate(missing, start=1):
+        began = time.perf_counter()
+        with contextlib.suppress(TrainingError):  # its row will say so
+            bench.train(job)
+        print(f"{number} of {len(missing)}  {job.id}  {time.perf_counter() - began:.0f} s", flush=True)
+    return len(missing)
+
+
 def append(file: Path, row: dict[str, Any]) -> None:
     """Add one line, so that it is there after a power cut."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=WORK, help="pictures, LoRAs and caches")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--threads", type=int, help="torch threads")
+    parser.add_argument("--train-only", action="store_true", help="train, and leave measuring to a later call")
     parser.add_argument("--plan", action="store_true", help="print what is missing, and stop")
     args = parser.parse_args(argv)
     if args.threads:
@@ -122,6 +139,10 @@ def main(argv: list[str] | None = None) -> int:
         with workspace.locked(args.work):
             from benchmarks.richness.bench import Bench as Real
 
+            if args.train_only:
+                trained = ahead(Real(args.base, None, args.work), todo, args.results, args.limit)
+                print(f"{trained} LoRAs are trained and not yet measured, in {args.work}")
+                return 0
             made = run(Real(args.base, judges.load(args.judges), args.work), todo, args.results, args.limit)
         print(f"{made} new rows in {args.results}")
     except DiversityError as error:

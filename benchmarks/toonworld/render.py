@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from benchmarks.toonworld.camera import FRAMINGS, Shot, place_camera
 from benchmarks.toonworld.captions import full_caption
 from benchmarks.toonworld.character import Character, sample_character
+from benchmarks.toonworld.figures import figure, figure_shot
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.parts import build_character
 from benchmarks.toonworld.plain import plain_character, plain_shot
@@ -31,6 +33,8 @@ TWIN_SHARE = 0.35
 STYLE_SHARES = (0.55, 0.2, 0.15, 0.1)
 HELD_OUT_EVERY = 10
 SEED_STRIDE = 1_000_000
+
+Plan = Callable[[int, int], list[tuple[Shot, str]]]
 
 
 def sample_shot(seed: int, index: int) -> Shot:
@@ -105,6 +109,16 @@ def plan_character(seed: int, count: int) -> list[tuple[Shot, str]]:
     return plan
 
 
+def singles(shot: Callable[[int, int], Shot]) -> Plan:
+    """A plan without twins."""
+    return lambda seed, count: [(shot(seed, index), f"{seed}-{index}") for index in range(count)]
+
+
+WORLDS: dict[str, tuple[Callable[[int], Character], Plan]] = {
+    "all": (sample_character, plan_character),
+    "plain": (plain_character, singles(plain_shot)),
+    "figures": (figure, singles(figure_shot)),
+}
 _RENDERER: Renderer | None = None
 
 
@@ -114,16 +128,13 @@ def _start(size: int) -> None:
     _RENDERER = Renderer(size)
 
 
-def _render_shard(task: tuple[str, int, int, bool]) -> int:
-    folder, seed, count, plain = task
+def _render_shard(task: tuple[str, int, int, str]) -> int:
+    folder, seed, count, world = task
     target = Path(folder) / f"{seed}.npy"
-    if plain:
-        person = plain_character(seed)
-        plan = [(plain_shot(seed, index), f"{seed}-{index}") for index in range(count)]
-    else:
-        person, plan = sample_character(seed), plan_character(seed, count)
+    character, planned = WORLDS[world]
+    person, plan = character(seed), planned(seed, count)
     pictures = np.stack([draw_picture(_RENDERER, person, shot) for shot, _ in plan])
-    rows = [label_row(person, shot, group) for shot, group in plan]
+    rows = [{**label_row(person, shot, group), "world": world} for shot, group in plan]
     target.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")
     partial = target.with_suffix(".part")
     with partial.open("wb") as handle:
@@ -166,13 +177,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--plain", action="store_true", help="pictures for the base alone (`plain.py`)")
+    parser.add_argument(
+        "--world",
+        choices=tuple(WORLDS),
+        default="all",
+        help="plain: for the base alone (`plain.py`); figures: for the judges alone (`figures.py`)",
+    )
     args = parser.parse_args(argv)
     shards = args.out / "shards"
     shards.mkdir(parents=True, exist_ok=True)
     seeds = [args.seed * SEED_STRIDE + i for i in range(args.characters)]
     tasks = [
-        (str(shards), seed, args.per_character, args.plain) for seed in seeds if not (shards / f"{seed}.npy").exists()
+        (str(shards), seed, args.per_character, args.world) for seed in seeds if not (shards / f"{seed}.npy").exists()
     ]
     started, done = time.time(), 0
     with get_context("spawn").Pool(args.workers, _start, (args.size,)) as pool:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.toonworld.camera import Shot, place_camera
-from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, METAL_COLOURS, Character, sample_character
+from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, METAL_COLOURS, Character
 from benchmarks.toonworld.parts import build_character
 from benchmarks.toonworld.poses import Skeleton, build_skeleton, sample_pose
+from benchmarks.toonworld.render import WORLDS
 from benchmarks.toonworld.scene import Picture, Renderer, sample_lights
 
 PARTS = ("hair", "outfit", "shoes", "background")
@@ -68,7 +69,8 @@ def measure(data: Path) -> int:
     found = np.load(partial) if partial.exists() else np.full((len(rows), len(PARTS)), np.nan, np.float32)
     renderer = Renderer(SIZE)
     for number in np.flatnonzero(np.isnan(found[:, 0])):
-        found[number] = shares(renderer, sample_character(int(rows[number]["character"])), shot_of(rows[number]))
+        character, _ = WORLDS[rows[number].get("world") or "all"]
+        found[number] = shares(renderer, character(int(rows[number]["character"])), shot_of(rows[number]))
         if number % SAVE_EVERY == SAVE_EVERY - 1:
             np.save(partial, found)
     renderer.close()

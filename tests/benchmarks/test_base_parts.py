@@ -18,11 +18,12 @@ from PIL import Image
 pytest.importorskip("diffusers", reason="diffusers is not installed: the toon base cannot be built")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from benchmarks.toonworld import captions, character, fitting, linear_code, plain, prompts  # noqa: E402
-from benchmarks.toonworld.camera import SIDES  # noqa: E402
+from benchmarks.richness import pool as richness_pool  # noqa: E402
+from benchmarks.toonworld import captions, character, figures, fitting, linear_code, plain, prompts  # noqa: E402
+from benchmarks.toonworld.camera import FRAMINGS, SIDES  # noqa: E402
 from benchmarks.toonworld.character import sample_character  # noqa: E402
 from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
-from benchmarks.toonworld.scene import BACKGROUNDS  # noqa: E402
+from benchmarks.toonworld.scene import BACKGROUNDS, draw_background  # noqa: E402
 
 SAMPLE = Path(__file__).resolve().parents[2] / "diversity" / "assets" / "sample_set" / "10_mira"
 SPECIALS = 2
@@ -200,6 +201,24 @@ def test_plain_pictures_show_bare_big_heads_all_round():
     assert {shot.framing for shot in shots} == set(plain.FRAMINGS)
     assert {shot.background for shot in shots} == set(plain.BACKGROUNDS) < set(BACKGROUNDS)
     assert all(abs(shot.zoom - 0.5) <= plain.SLACK and shot.roll == 0 for shot in shots)
+
+
+def test_figures_show_what_judges_are_asked_for():
+    people = [figures.figure(seed) for seed in range(60)]
+    assert people == [figures.figure(seed) for seed in range(60)]
+    assert {person.headgear for person in people} == set(figures.HEADGEAR)
+    shots = [figures.figure_shot(7, index) for index in range(400)]
+    assert {shot.side for shot in shots} == set(SIDES)
+    assert {shot.framing for shot in shots} == set(FRAMINGS)
+    assert {shot.background for shot in shots} == set(figures.BACKGROUNDS)
+    assert set(plain.BACKGROUNDS) | set(richness_pool.BACKGROUNDS) == set(figures.BACKGROUNDS)
+    assert {shot.focus for shot in shots} == {"shoes"}
+    for shot in shots:
+        drawn = draw_background(shot.background, shot.scene_seed, 64).astype(int)
+        if shot.background == "gradient":
+            assert np.ptp(drawn.reshape(-1, 3), axis=0).max() >= 40
+        if shot.background == "horizon":
+            assert np.abs(np.diff(drawn[:, 0], axis=0)).max() >= 30  # at another size the edge falls on another row
 
 
 def test_a_prompt_names_all_its_values_and_no_other():

@@ -19,7 +19,7 @@ from benchmarks.toonworld.camera import FRAMINGS
 from benchmarks.toonworld.character import sample_character
 from benchmarks.toonworld.render import SEED_STRIDE
 
-MADE = {11: 2_400, 12: 1_100}  # characters that were rendered for the base and for the judges
+MADE = {11: 2_400, 12: 1_100, 21: 1_600, 31: 4_800}  # characters that were rendered for the base and for the judges
 TOONS, MODELS = [f"t{i}" for i in range(8)], ["barbarian", "knight", "rogue"]
 
 

@@ -31,6 +31,11 @@ class Bench:
         self.made.append(job.id)
         return {**ladder_rows.row(job), "base": self._base}
 
+    def train(self, job):
+        if job.id in self._fails:
+            raise TrainingError("The loss is not a number.")
+        self.made.append(job.id)
+
 
 def test_a_stopped_run_goes_on_with_the_next_row(tmp_path):
     whole = Bench()
@@ -58,6 +63,14 @@ def test_a_lora_that_breaks_has_a_row_that_says_so(tmp_path):
     assert list(rows) == [job.id for job in PLAN[:3]]
     assert rows[broken]["problem"] == "The loss is not a number."
     assert rows[broken]["scores"] == []
+
+
+def test_loras_are_trained_ahead_and_only_those_without_a_row(tmp_path):
+    run.run(Bench(), PLAN[:2], tmp_path)
+    bench = Bench(fails=(PLAN[2].id,))
+    assert run.ahead(bench, PLAN[:6], tmp_path, limit=3) == 3
+    assert bench.made == [PLAN[3].id, PLAN[4].id]  # the one that fails stops nothing
+    assert len(run.done(tmp_path)) == 2
 
 
 def test_rows_of_another_base_are_refused(tmp_path):
