@@ -12,6 +12,13 @@ from diversity.decisions import find_picture, standing
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
+SOURCES = {  # of a label, in words
+    "user": "said by hand",
+    "caption": "read from the caption",
+    "prompt": "as the encoder sees it",
+    "probe": "learnt from pictures with captions or labels",
+}
+SHOWN = 6  # copies that are named
 QUALITY = ("sharpness", "brightness", "contrast", "quality")
 
 
@@ -25,7 +32,7 @@ class Explanation:
         why: One sentence.
         weight: Its weight where kept.
         picture: Its row of `images`.
-        views: axis → "label (confidence, source)".
+        views: axis → "label (how sure, and who said so)".
         duplicates: Its row of `duplicates`, with the keeper's path.
         copies: Paths that it stands for.
     """
@@ -52,9 +59,12 @@ class Explanation:
             )
             lines.append("  quality   " + ", ".join(f"{q} {row[q]:.2f}" for q in QUALITY if row[q] is not None))
         lines += [f"  {axis:<9} {label}" for axis, label in self.views.items()]
-        lines.append(f"  caption   {row['caption'] or 'none'}")
+        said_by = f" ({row['caption_path']})" if row["caption"] and row["caption_path"] else ""
+        lines.append(f"  caption   {row['caption'] or 'none'}{said_by}")
         if self.copies:
-            lines.append(f"  stands for {len(self.copies)} copies: {', '.join(self.copies[:6])}")
+            many = "1 copy" if len(self.copies) == 1 else f"{len(self.copies)} copies"
+            more = f" and {len(self.copies) - SHOWN} more" if len(self.copies) > SHOWN else ""
+            lines.append(f"  stands for {many}: {', '.join(self.copies[:SHOWN])}{more}")
         return "\n".join(lines)
 
 
@@ -100,7 +110,14 @@ def _views(dataset: Dataset, key: str) -> dict[str, str]:
     if not dataset.has("views"):
         return {}
     rows = dataset.read("views").filter(pl.col("key") == key).to_dicts()
-    return {r["axis"]: f"{r['label']} (confidence {r['confidence']:.2f}, from {r['source']})" for r in rows}
+    return {r["axis"]: f"{r['label']} ({how_sure(r['confidence'], r['source'])})" for r in rows}
+
+
+def how_sure(confidence: float, source: str | None) -> str:
+    """`98 % sure, read from the caption`; where nothing could say anything, that."""
+    if source is None:
+        return "no caption, label or encoder says"
+    return f"{100 * confidence:.0f} % sure, {SOURCES.get(source, source)}"
 
 
 def _row(dataset: Dataset, table: str, key: str) -> dict[str, Any]:

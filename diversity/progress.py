@@ -12,6 +12,23 @@ Advance = Callable[[int], None]
 LINE_EVERY = 10.0  # seconds between plain lines
 
 
+def rate(done: int, seconds: float) -> str:
+    """`12/s`, `1.3/s`; below one a second `4.0 s each`."""
+    each = max(seconds, 1e-9) / max(done, 1)
+    if each > 1:
+        return f"{duration(each)} each"
+    return f"{1 / each:.0f}/s" if each < 0.1 else f"{1 / each:.1f}/s"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `95 s`, `24 min`, `3.1 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7170 else f"{seconds / 3600:.1f} h"
+
+
 class Progress(Protocol):
     """Where stages report what they do."""
 
@@ -56,12 +73,12 @@ class Lines:
             if now - last >= LINE_EVERY and 0 < done < total:
                 last = now
                 left = (now - start) / done * (total - done)
-                self.note(f"{name}: {done} of {total}, {done / (now - start):.0f}/s, {left:.0f} s left")
+                self.note(f"{name}: {done} of {total}, {rate(done, now - start)}, {duration(left)} left")
 
         yield advance
         seconds = time.monotonic() - start
         if done:
-            self.note(f"{name}: {done} in {seconds:.1f} s")
+            self.note(f"{name}: {done} in {duration(seconds)}")
 
 
 class Bars:
@@ -96,11 +113,11 @@ class Bars:
             def advance(n: int) -> None:
                 nonlocal done
                 done += n
-                bars.update(row, advance=n, rate=f"{done / max(time.monotonic() - start, 1e-9):.0f}/s")
+                bars.update(row, advance=n, rate=rate(done, time.monotonic() - start))
 
             yield advance
         if done:
-            self.note(f"{name}: {done} in {time.monotonic() - start:.1f} s")
+            self.note(f"{name}: {done} in {duration(time.monotonic() - start)}")
 
 
 def for_stderr() -> Progress:

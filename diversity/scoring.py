@@ -5,6 +5,8 @@ Not for the mathematics: that is `richness.py` and `coverage.py`.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +22,9 @@ BEFORE = ("scan", "label", "dedup", "views")
 
 
 def of_set(dataset: Dataset, *, force: bool = False, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Rows of `scores.parquet`, measured first where needed."""
+    """Rows of `scores.parquet`, their settings as mappings, measured first where needed."""
     dataset.run(*BEFORE, "score", force=("score",) if force else (), progress=progress)
-    return dataset.read("scores").to_dicts()
+    return [{**row, "settings": json.loads(row["settings"])} for row in dataset.read("scores").to_dicts()]
 
 
 def against(dataset: Dataset, pool: Dataset, *, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -65,14 +67,43 @@ def watched(rows: list[dict[str, Any]], measure: str) -> float | None:
     raise InputError(f"There is no measure '{measure}'.", f"Measured were: {names}.", "Name one with --measure.")
 
 
+def text(rows: list[dict[str, Any]]) -> str:
+    """For a terminal: what it means in a sentence or two, then every measure."""
+    found = {row["measure"]: row for row in rows}
+    said = []
+    if "coverage" in found and found["coverage"]["n"]:
+        row = found["coverage"]
+        pool = f"{_count(row['settings']['distinct'], 'distinct picture')} of {Path(row['settings']['against']).name}"
+        said.append(f"Covered: {100 * row['value']:.0f} %{_span(row, 100, ' %')} of the {pool}.")
+    for scope, whose in (("set", ""), ("selection", " of the selection, weighted,")):
+        rank, counted = found.get(f"{scope}.effective_rank"), found.get(f"{scope}.pictures")
+        if rank and counted and rank["value"] is not None:
+            pictures = _count(int(counted["value"]), "picture")
+            verb = "acts" if counted["value"] == 1 else "act"
+            like = _count(round(rank["value"]), "different one")
+            said.append(f"{pictures}{whose} {verb} like about {like}{_span(rank)}.")
+    return "\n".join([*said, *([""] if said else []), lines(rows)])
+
+
+def _span(row: dict[str, Any], scale: float = 1, unit: str = "") -> str:
+    """` (19–27)`; "" where there is no interval."""
+    if row["low"] is None or row["low"] != row["low"]:
+        return ""
+    return f" ({scale * row['low']:.0f}–{scale * row['high']:.0f}{unit})"
+
+
+def _count(n: int, one: str) -> str:
+    return f"{n:,} {one}" + ("" if n == 1 else "s")
+
+
 def lines(rows: list[dict[str, Any]]) -> str:
     """The rows as aligned text."""
     frame = pl.DataFrame(rows, infer_schema_length=None)
     width = max(len(name) for name in frame["measure"])
-    text = []
+    aligned = []
     for row in rows:
         value = "–" if row["value"] is None or row["value"] != row["value"] else f"{row['value']:.3g}"
         known = row["low"] is not None and row["low"] == row["low"]
         span = f"  ({row['low']:.3g}–{row['high']:.3g})" if known else ""
-        text.append(f"{row['measure']:<{width}}  {value}{span}  n={row['n']}")
-    return "\n".join(text)
+        aligned.append(f"{row['measure']:<{width}}  {value}{span}  n={row['n']}")
+    return "\n".join(aligned)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from diversity.dataset import Dataset
     from diversity.encoders.base import TextEncoder
+    from diversity.encoders.spec import EncoderSpec
 
 
 def search(
@@ -39,16 +40,30 @@ def search(
         raise InputError("Search needs one query.", "", 'Give either "some words" or --image FILE.')
     if number < 1:
         raise InputError("At least one picture must be asked for.", f"--number is {number}.")
-    dataset.run("scan", progress=progress or Silent())
+    progress = progress or Silent()
+    dataset.run("scan", progress=progress)
+    frame = dataset.usable
+    vectors = dataset.vectors(frame)
     with Services(dataset) as services:
         encoder = services.encoder().result()
         query = _text(encoder, text) if text is not None else _image(dataset, encoder, Path(str(image)))
-    frame = dataset.usable
-    vectors = dataset.vectors(frame)
+        _say_how_far_to_trust(services.spec, vectors, text is not None, progress)
     index = Index.build(vectors, plan(len(vectors), vectors.shape[1], dataset.config.index))
     rows, similarity = index.nearest(query, min(number, len(frame)))
     found: pl.DataFrame = frame[rows[0].tolist()].select("path")
     return found.with_columns(similarity=pl.Series(similarity[0], dtype=pl.Float32))
+
+
+def _say_how_far_to_trust(spec: EncoderSpec, vectors: NDArray[np.float32], by_words: bool, progress: Progress) -> None:
+    """Which encoder compares, and whether words mean much to it on such pictures."""
+    from diversity.encoders import familiarity
+
+    known = familiarity.of_set(vectors, spec.folder) if by_words and spec.folder is not None else None
+    progress.note(f"Compared by the {spec.name}.")
+    if known is not None and not known.familiar:
+        progress.note(
+            "It was not trained on pictures like these: what it finds by words may be wrong. --image is safer."
+        )
 
 
 def _text(encoder: TextEncoder, text: str) -> NDArray[np.float32]:

@@ -270,8 +270,7 @@ class _Count:
 
     def _advice(self, state: str, have: int, wanted: int, said: _Said) -> str:
         if state == "missing":
-            doubt = f" ({self.unsure} pictures could not be told: label them first)" if self.unsure else ""
-            return f"No {said.one}, want {wanted}: add {wanted}{said.whatever}{doubt}."
+            return f"No {said.one}, want {wanted}: add {wanted}{said.whatever}{self._doubt()}."
         if state == "rare":
             shown = said.one if have == 1 else said.many
             return f"{have} {shown}, want {wanted}: add {wanted - have} more{said.whatever}."
@@ -281,3 +280,10 @@ class _Count:
                 "attention from the rest: add other views rather than more of these."
             )
         return ""
+
+    def _doubt(self) -> str:
+        if not self.unsure:
+            return ""
+        one = self.unsure == 1
+        told = "1 picture could" if one else f"{self.unsure} pictures could"
+        return f" ({told} not be told: label {'it' if one else 'them'} first)"

@@ -54,8 +54,7 @@ class Writer:
             return _fields(picture, picture, "keeper", None, (None, None, None), "")
         other = self.best[int(self.links.first[link] + self.links.second[link]) - content]
         measured = self._measured(link)
-        similarity, tier, threshold = measured
-        numbers = f"{tier} {similarity:.3f}, line {threshold:.3f}"
+        numbers = in_numbers(*measured)
         if copied:
             like = "A mirrored copy of" if self.links.mirrored[link] else "Nearly the same as"
             if self.shown is not None and self.shown(link) == "variant":
@@ -75,6 +74,11 @@ class Writer:
         if distance >= 0:
             return 1 - distance / BITS, "hash", 1 - self.bits / BITS
         return float(self.links.cosine[link]), "embedding", self.lines.threshold
+
+
+def in_numbers(similarity: float, tier: str, threshold: float) -> str:
+    """What a reason has in brackets: `hash 0.969, line 0.875`."""
+    return f"{tier} {similarity:.3f}, line {threshold:.3f}"
 
 
 def _fields(

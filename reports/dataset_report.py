@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diversity.explain import how_sure
 from diversity.summary import report_file
-from diversity.workspace import atomic
+from diversity.workspace import atomic, default_location
 from reports import charts, forecast_section, shell, words
 from reports.facts import Facts, original_folder
 from reports.rows import Picture
@@ -35,15 +36,24 @@ def write(dataset: Dataset, out: Path | None = None) -> Path:
     file = out or report_file(dataset)
     facts = Facts.read(dataset)
     forecast = forecast_section.section(facts.frames["scores"], dataset.folder)
-    page = _render(facts, original_folder(dataset, file), shell.quoted(dataset.root.name), forecast)
+    page = _render(facts, original_folder(dataset, file), _argument(facts, dataset), forecast)
     with atomic(file) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return file
 
 
+def _argument(facts: Facts, dataset: Dataset) -> str:
+    """The set as commands take it in the folder that holds it, with its workspace where that is not the usual one."""
+    named = shell.quoted(dataset.root.name)
+    if dataset.folder == default_location(dataset.root):
+        return named
+    return f"{named} --workspace {shell.quoted(facts.near(dataset.folder))}"
+
+
 def _render(facts: Facts, originals: str, pictures_argument: str, forecast: Section | None) -> str:
     environment = shell.environment()
     environment.filters.update(count=words.count, label=words.name, plain=words.plain, cell=words.cell_phrase)
+    environment.filters.update(unnumbered=words.without_numbers)
     environment.globals.update(words=words, number=words.number, weight=words.weight)
     drawn = _charts(facts)
     return environment.get_template("curation.html.j2").render(
@@ -99,7 +109,7 @@ def _card(picture: Picture) -> dict[str, Any]:
         "Weight": words.weight(picture.weight),
         "Picked": f"number {picture.rank + 1}" if picture.rank is not None else "",
         **{
-            axis.replace("_", " ").capitalize(): f"{words.name(label)} ({confidence:.0%} sure, from {source})"
+            axis.replace("_", " ").capitalize(): f"{words.name(label)} ({how_sure(confidence, source)})"
             for axis, label, confidence, source in picture.labels
         },
         "Remarks": ", ".join(words.flag_words(flag)[0].lower() for flag in picture.flags),

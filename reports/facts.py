@@ -194,6 +194,13 @@ class Facts:
         return [picture for picture in self.pictures if picture.problem is None]
 
     @cached_property
+    def unplaced(self) -> list[Picture]:
+        """Distinct pictures that count in no view, because what they show is not sure."""
+        if "views" in self.missing:
+            return []
+        return [picture for picture in self.usable if picture.cell is None and picture.status != "copy"]
+
+    @cached_property
     def by_status(self) -> Counter[str]:
         """How many pictures are kept, copies, …"""
         return Counter(picture.status for picture in self.pictures)

@@ -27,6 +27,8 @@ _PHRASES = {
 
 _CELL = re.compile(rf"\b(?:{'|'.join(FRAMINGS)})/(?:{'|'.join(sorted(SIDES, key=len, reverse=True))})(?![\w./])")
 
+_MEASURED = re.compile(r" \((?:hash|embedding) \d\.\d+, line \d\.\d+\)")
+
 STATES = {"missing": "missing", "rare": "rare", "thief": "takes attention", "ample": "enough"}
 STATE_ORDER = {"missing": 0, "rare": 1, "thief": 2, "ample": 3}
 STATUSES = {
@@ -177,6 +179,11 @@ def alike(similarity: float | None, tier: str | None) -> str:
 def readable(text: str) -> str:
     """`text` with cells such as `full_body/back` in words."""
     return _CELL.sub(lambda found: cell_phrase(found[0]), text)
+
+
+def without_numbers(text: str) -> str:
+    """A reason of the table `duplicates` without what was measured: the page shows that beside each picture."""
+    return _MEASURED.sub("", text)
 
 
 def measure_words(measure: str) -> MeasureWords:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import polars as pl
@@ -183,3 +184,17 @@ def test_decisions_travel_through_a_csv_on_the_command_line(some: Set, tmp_path:
     other = Set(tmp_path / "other", {"a.png": "A", "b.png": "B", "sub/c.png": "C"})
     assert main(["decisions", str(other.dataset.root), "--in", str(file)]) == 0
     assert other.stands() == some.stands()
+
+
+def test_taking_in_and_writing_out_at_once_is_one_answer(
+    some: Set, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decide(some)
+    there, back = tmp_path / "there.csv", tmp_path / "back.csv"
+    assert main(["decisions", str(some.dataset.root), "--out", str(there)]) == 0
+    capsys.readouterr()
+    words = ["decisions", str(some.dataset.root), "--in", str(there), "--out", str(back), "--json"]
+    assert main(words) == 0
+    taken, written = json.loads(capsys.readouterr().out)
+    assert (taken["added"], taken["known"], written["rows"]) == (0, len(some.stands()), len(some.stands()))
+    assert back.read_bytes() == there.read_bytes()

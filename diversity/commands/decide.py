@@ -71,14 +71,20 @@ def _label(options: argparse.Namespace, dataset: Dataset) -> int:
 def _list(options: argparse.Namespace, dataset: Dataset) -> int:
     from diversity import decision_lists
 
-    if options.read is not None:
-        taken = decision_lists.read(dataset, options.read)
-        emit(options, taken, taken.text())
-    if options.out is not None:
-        written = decision_lists.write(dataset, options.out)
-        emit(options, {"rows": written, "file": options.out}, f"{written} decisions: {options.out}")
     if options.read is None and options.out is None:
         rows = decision_lists.standing(dataset).to_dicts()
         lines = [f"{row['what']:<6} {row['path']}  {row['value']}".rstrip() for row in rows]
         emit(options, rows, "\n".join(lines) or "Nothing was decided by hand.")
+        return 0
+    done: list[object] = []
+    said: list[str] = []
+    if options.read is not None:
+        taken = decision_lists.read(dataset, options.read)
+        done.append(taken)
+        said.append(taken.text())
+    if options.out is not None:
+        written = decision_lists.write(dataset, options.out)
+        done.append({"rows": written, "file": options.out})
+        said.append(f"{written} decisions: {options.out}")
+    emit(options, done if len(done) > 1 else done[0], "\n".join(said))
     return 0

@@ -38,7 +38,19 @@ def run(name: str, options: argparse.Namespace) -> int:
     if options.pictures is None:
         raise InputError("There is nothing to report on.", "", "Name a folder of pictures, a run, or --runs A B C.")
     if is_run(options.pictures):
-        return _page("run", options.pictures, options)
+        try:
+            return _page("run", options.pictures, options)
+        except InputError as error:
+            if not error.what.startswith("There is no run"):
+                raise
+            what = f"{options.pictures} is neither a folder of pictures nor a run."
+            raise InputError(what, error.why, "Give a folder, or the id of a run.") from None
+    if options.out is not None:
+        raise InputError(
+            "--out is for pages of runs.",
+            "The page of a set lies beside its tables.",
+            "Leave --out away: the last line says where the page is.",
+        )
     return stage.run(name, options)
 
 

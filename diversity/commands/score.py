@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from diversity.commands.common import add_common, emit, open_dataset, progress
+from diversity.errors import InputError
 
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -22,13 +23,15 @@ def run(name: str, options: argparse.Namespace) -> int:
     """Print the measures; exit 1 when the one that `--fail-under` looks at is too low."""
     from diversity import scoring
 
+    if options.measure and options.fail_under is None:
+        raise InputError("--measure says what --fail-under looks at.", "", "Add --fail-under X, or leave it away.")
     dataset = open_dataset(options)
     if options.against is None:
         rows = scoring.of_set(dataset, force=options.redo, progress=progress(options))
     else:
         pool = open_dataset(argparse.Namespace(**{**vars(options), "pictures": options.against, "workspace": None}))
         rows = scoring.against(dataset, pool, progress=progress(options))
-    emit(options, rows, scoring.lines(rows))
+    emit(options, rows, scoring.text(rows))
     if options.fail_under is not None:
         measure = options.measure or (rows[0]["measure"] if options.against else "set.effective_rank")
         value = scoring.watched(rows, measure)

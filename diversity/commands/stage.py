@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from diversity.commands.common import add_common, emit, open_dataset, progress
+from diversity.commands.common import add_common, emit, open_dataset, plain, progress
 
 UP_TO = {
     "scan": ("scan",),
@@ -93,12 +92,13 @@ def run(name: str, options: argparse.Namespace) -> int:
         dataset.config = record.with_last_selection(dataset.folder, dataset.config)
     run_stages(dataset, UP_TO[name], force=UP_TO[name][-1:] if options.redo else (), progress=progress(options))
     result = summary.of(dataset)
-    emit(options, result, result.text())
-    if getattr(options, "move_rejects", None) is not None:
-        from diversity.export import rejects
+    if getattr(options, "move_rejects", None) is None:
+        emit(options, result, result.text())
+        return 0
+    from diversity.export import rejects
 
-        moved = rejects.move(dataset, None if options.move_rejects == DEFAULT else options.move_rejects)
-        sys.stderr.write(f"{moved.text('moved')}\n")
+    moved = rejects.move(dataset, None if options.move_rejects == DEFAULT else options.move_rejects)
+    emit(options, {**plain(result), "rejects": moved}, f"{result.text()}\n{moved.text('moved')}")
     return 0
 
 

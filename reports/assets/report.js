@@ -136,10 +136,9 @@
     galleryForm.addEventListener("submit", (event) => event.preventDefault());
   }
   function showView(view) {
-    const [framing, side = ""] = view === "unsure" ? ["unsure"] : view.split("/");
     galleryForm.reset();
-    galleryForm.elements.framing.value = framing;
-    galleryForm.elements.side.value = side;
+    if (view === "unsure") galleryForm.elements.state.value = "unplaced";
+    else [galleryForm.elements.framing.value, galleryForm.elements.side.value] = view.split("/");
     filterGallery();
   }
 

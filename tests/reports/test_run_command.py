@@ -69,6 +69,20 @@ def test_runs_need_no_folder_of_pictures(asked: list[Any]) -> None:
     assert asked[1] == (["first", "a", "b"], None)
 
 
+def test_a_folder_that_is_not_there_is_not_only_taken_for_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="neither a folder of pictures nor a run"):
+        report.run("report", options("pcitures"))
+
+
+def test_a_page_of_a_set_is_not_written_elsewhere_silently(tmp_path: Path, asked: list[Any]) -> None:
+    with pytest.raises(InputError, match="Leave --out away"):
+        report.run("report", options(str(tmp_path), "--out", "x.html"))
+    assert asked == []
+
+
 def test_nothing_is_told_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nothing to report on"):
         report.run("report", options())
