@@ -28,6 +28,13 @@ def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture
     assert "PICTURES" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_command_offers_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert "--json" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -38,6 +45,7 @@ def test_every_command_has_its_own_help(name: str, capsys: pytest.CaptureFixture
         (["explain", "{tmp}", "x.png", "--workspace", "{tmp}/w"], "diversity curate"),
         (["scan", "{tmp}", "--workspace", "{tmp}/w"], "holds no pictures"),
         (["search", "{tmp}", "--workspace", "{tmp}/w"], "one query"),
+        (["score", "{tmp}", "--measure", "vendi_1", "--workspace", "{tmp}/w"], "Add --fail-under"),
     ],
 )
 def test_a_users_error_is_one_plain_message_and_exit_code_2(

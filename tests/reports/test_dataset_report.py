@@ -9,15 +9,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diversity.config import Config
 from diversity.dataset import Dataset
+from diversity.verdicts import in_numbers
 from reports import charts, dataset_report, words
 from reports.facts import SCHEMAS, Facts
 
@@ -129,6 +132,45 @@ def test_sections_are_there_in_order_and_links_lead_somewhere(page: Page) -> Non
             assert href[1:] in ids, tag
         if "aria-labelledby" in tag.attributes:
             assert tag.attributes["aria-labelledby"] in ids
+
+
+@pytest.fixture(scope="module")
+def bare(make_workspace: Make) -> Facts:
+    """A small set without charts."""
+    dataset = make_workspace(12)
+    for table in ("map", "selection/default"):
+        dataset.path(table).unlink()
+    (dataset.folder / "curation.json").unlink()
+    return Facts.read(dataset)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    value=st.floats(0.01, 5000),
+    below=st.floats(0, 1),
+    above=st.floats(0, 1),
+    n=st.integers(2, 9999),
+    known=st.booleans(),
+)
+def test_what_was_measured_is_shown_as_it_stands_in_the_table_with_n_and_interval(
+    bare: Facts, value: float, below: float, above: float, n: int, known: bool
+) -> None:
+    """Invariant 7."""
+    ends = (value * (1 - below), value * (1 + above)) if known else (None, None)
+    row = ("set.effective_rank", value, *ends, n, json.dumps({"encoder": "toon-abc"}))
+    frames = bare.frames | {"scores": pl.DataFrame([row], schema=SCHEMAS["scores"], orient="row")}
+    page = Page(dataset_report._render(replace(bare, frames=frames), "", "set", None))
+    tags = [tag for tag in page.tags if "data-measure" in tag.attributes]
+    assert {tag.attributes["data-field"] for tag in tags} == ({"value", "low", "high"} if known else {"value"})
+    stored = dict(zip(("value", "low", "high"), (value, *ends), strict=True))
+    for tag in tags:
+        digits, exact = tag.text.replace(",", ""), stored[tag.attributes["data-field"] or ""]
+        assert exact is not None
+        assert abs(float(digits) - exact) <= 10.0 ** -len(digits.partition(".")[2]) / 2 + 1e-9
+    (table,) = [tag for tag in page.all("table") if "scores" in (tag.attributes["class"] or "")]
+    assert f"n = {n}" in table.text
+    assert "toon-abc" in table.text  # numbers of different encoders are never compared
+    assert words.span(*ends, fine=True) in table.text
 
 
 def test_every_figure_is_in_a_table(report: tuple[Dataset, Path], page: Page) -> None:
@@ -265,6 +307,56 @@ def test_one_lack_wanted_from_any_side_is_said_once(make_workspace: Make) -> Non
     dataset.write("targets", pl.DataFrame(rows, schema=dict(SCHEMAS["targets"]), orient="row"))
     (ask,) = Facts.read(dataset).in_state("rare")
     assert (ask.have, ask.want, ask.phrase) == (3, 5, "close-up of a detail (shoes, hands, …)")
+
+
+def test_commands_name_a_workspace_that_is_not_the_usual_one(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    dataset = Dataset.open(tmp_path / "set", workspace_folder=tmp_path / "my work", overrides={"select": {"keep": 12}})
+    page = Page(dataset_report.write(dataset).read_text(encoding="utf-8"))
+    assert "diversity scan set --workspace 'my work'" in page.all("section", id="verdict")[0].text
+    commands = [tag.text for tag in page.all("code") if tag.text.startswith("diversity ")]
+    assert all("set --workspace 'my work'" in command for command in commands)
+    assert (
+        "diversity curate set --workspace 'my work' --keep 12" in commands
+    )  # adding pictures does not lift the budget
+
+
+def test_pictures_that_could_not_be_placed_are_counted_once_and_can_be_shown(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    duplicates = dataset.read("duplicates")
+    copy, keeper = duplicates.filter(pl.col("kind") == "copy").select("key", "keeper").row(0)
+    doubtful = pl.col("key").is_in([copy, keeper]) & (pl.col("axis") == "side")
+    label = pl.when(doubtful).then(pl.lit("unsure")).otherwise("label").alias("label")
+    dataset.write("views", dataset.read("views").with_columns(label))
+    page = Page(dataset_report.write(dataset).read_text(encoding="utf-8"))
+    (link,) = page.all("a", **{"data-show-view": "unsure"})
+    shown = [tag for tag in page.all("li") if "unplaced" in (tag.attributes.get("data-state") or "").split()]
+    assert link.text == "2 pictures"  # the keeper, and one whose framing the fixture leaves unsure
+    assert len(shown) == 2
+
+
+def test_remarks_on_copies_are_said_once_and_none_is_hidden(make_workspace: Make) -> None:
+    dataset = make_workspace()
+    duplicates = dataset.read("duplicates")
+    first = duplicates.filter(pl.col("kind") == "copy").row(0, named=True)["keeper"]
+    others = duplicates.filter((pl.col("kind") == "keeper") & (pl.col("key") != first))["key"].to_list()[:6]
+    remarks = [
+        f"Nearly the same as a.png ({in_numbers(0.9 + i / 100, tier, 0.875)}), which is of better quality.{lost}"
+        for i, tier, lost in [(0, "hash", ""), (1, "embedding", ""), *((i, "hash", f" Lost: {i}.") for i in range(4))]
+    ]
+    reason = dict(zip(others, remarks, strict=True))
+    changed = [
+        {**row, "kind": "copy", "keeper": first, "group": first, "similarity": 0.9, "reason": reason[row["key"]]}
+        if row["key"] in reason else row
+        for row in duplicates.iter_rows(named=True)
+    ]  # fmt: skip
+    dataset.write("duplicates", pl.DataFrame(changed, schema=duplicates.schema))
+    dataset.write("selection/default", dataset.read("selection").filter(~pl.col("key").is_in(others)))
+    text = dataset_report.write(dataset).read_text(encoding="utf-8")
+    (section,) = Page(text).all("section", id="copies")
+    assert section.text.count("Nearly the same as a.png, which is of better quality.") == 1 + 4
+    assert all(f"Lost: {i}." in section.text for i in range(4))
+    assert "line 0.875" not in section.text
 
 
 def test_intervals_share_one_unit() -> None:
