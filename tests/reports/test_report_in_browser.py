@@ -75,6 +75,9 @@ def test_gallery_filters_and_matrix_links_hide_pictures(page: Page) -> None:
     page.locator(".matrix .rest").first.click()
     assert 5 < visible.count() < 60
     assert form.locator("output").inner_text() == f"{visible.count()} of 60 pictures"
+    unplaced = page.locator("[data-show-view=unsure]")
+    unplaced.click()
+    assert unplaced.inner_text() == f"{visible.count()} picture"
 
 
 def test_theme_follows_the_system_and_the_toggle(page: Page) -> None:
