@@ -261,6 +261,7 @@ class Loader:
             "size": placement.size,
             "corner": (placement.left, placement.top),
             "flipped": placement.flipped,
+            "scaling": float(self._base.vae.config.scaling_factor),
             "background": data.background,
             "mask": mask,
         }

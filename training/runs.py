@@ -183,12 +183,15 @@ def other_base(run: Run, base: Base) -> str:
     return "" if same else "its noise schedule, or what it predicts, is another one"
 
 
+def newest(parent: Path, fingerprint: str) -> Run | None:
+    """The newest run of a workspace with this fingerprint."""
+    return next((run for run in reversed(every(parent)) if run.record.get("fingerprint") == fingerprint), None)
+
+
 def unfinished(parent: Path, fingerprint: str) -> Run | None:
-    """The newest run of a workspace with this fingerprint that did not come to its end."""
-    for run in reversed(every(parent)):
-        if run.record.get("fingerprint") == fingerprint:
-            return None if run.record.get("state") == "finished" else run
-    return None
+    """The newest run of a workspace with this fingerprint, if it did not come to its end."""
+    found = newest(parent, fingerprint)
+    return None if found is None or found.record.get("state") == "finished" else found
 
 
 def surroundings() -> dict[str, Any]:
@@ -215,7 +218,7 @@ def summary(run: Run) -> dict[str, Any]:
         "pictures": record.get("data", {}).get("train"),
         "steps": f"{record.get('step', 0)}/{settings.get('steps')}",
         "loss": result.get("loss"),
-        "held out": result.get("held_out"),
+        "held out": result.get("held_out.loss"),
         "gap": result.get("sentence"),
     }
 

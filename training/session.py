@@ -102,6 +102,13 @@ def accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(mixed_precision=MIXED[precision], cpu=device == "cpu")
 
 
+def fingerprint(base: Base, data: TrainingData, plan: Plan) -> str:
+    """A run's identity: all that decides its outcome. Runs of one identity give the same LoRA, so one may go on."""
+    settings = plan.config.model_dump(mode="json")
+    decisive = {name: value for name, value in settings.items() if name not in NOT_OF_THE_RESULT}
+    return record.digest([decisive, data.digest(), runs.identity(base)])
+
+
 def open_run(
     dataset: Dataset,
     base: Base,
@@ -114,13 +121,11 @@ def open_run(
     """The run to write to: the one to resume, an interrupted one with the same fingerprint, or a new one.
 
     Raises:
-        TrainingError: the run to resume was made from other pictures, weights or another base.
+        TrainingError: the run to resume was made from other pictures, weights or another base, or is further already.
     """
     config, settings = plan.config, plan.config.model_dump(mode="json")
     digest, selection = data.digest(), record.file_hash(dataset.path(f"selection/{config.selection}"))
-    fingerprint = record.digest(
-        [{k: v for k, v in settings.items() if k not in NOT_OF_THE_RESULT}, digest, runs.identity(base)]
-    )
+    identity = fingerprint(base, data, plan)
     if resume is not None:
         other = runs.other_base(resume, base)
         why = f"The base model is another one: {other}." if other else ""
@@ -128,15 +133,20 @@ def open_run(
             why = "The pictures, captions or weights changed."
         if why:
             raise TrainingError(f"The run {resume.id} cannot go on.", why, "Start a new run.")
-        resume.update(state="running", settings=settings, fingerprint=fingerprint)
+        done = int(resume.record.get("step", 0))
+        if (config.steps or 0) < done:
+            raise TrainingError(
+                f"The run {resume.id} has {done} steps already.", f"{config.steps} were asked for.", "Raise --steps."
+            )
+        resume.update(state="running", settings=settings, fingerprint=identity)
         return resume
-    found = None if fresh else runs.unfinished(dataset.folder, fingerprint)
+    found = None if fresh else runs.unfinished(dataset.folder, identity)
     if found is not None:
         found.update(state="running")
         return found
     counts = {"train": len(data.train), "held_out": len(data.held_out), "twins": len(data.twins)}
     contents = {
-        "fingerprint": fingerprint,
+        "fingerprint": identity,
         "pictures": str(dataset.root),
         "data": {"digest": digest, "selection": selection, **counts},
         "base": {

@@ -78,8 +78,8 @@ def train(
         trainer.prepare(dataset.folder / "cache", report)
         if trainer.resume():
             report.note(f"{run.id} goes on after step {trainer.step}.")
-        with session.interruptible() as stop, report.task("training", trainer.steps) as advance:
-            advance(trainer.step)
+        left = trainer.steps - trainer.step  # steps done before would make rate and time left wrong
+        with session.interruptible() as stop, report.task("training", left) as advance:
             while not trainer.done:
                 trainer.learn()
                 advance(1)

@@ -129,6 +129,10 @@ def test_another_crop_flip_base_or_background_is_encoded_anew(tmp_path: Path, sd
         keys.append(str(loader._key(data.train[0], data.train[0].placement.mirrored())))
     assert len(set(keys[:2] + keys[4:])) == 8
     assert sd1.fingerprint == v.fingerprint or set(keys[:2]).isdisjoint(keys[2:4])
+    sd1.vae.register_to_config(scaling_factor=2 * sd1.vae.config.scaling_factor)  # in no weight, but in the latents
+    data, config = gathered(dataset, sd1)
+    rescaled = Loader(data, sd1, config, tmp_path / "cache")
+    assert str(rescaled._key(data.train[0], data.train[0].placement)) not in keys
 
 
 def test_a_folder_of_masks_is_used_by_name_and_an_empty_mask_counts_as_none(tmp_path: Path, sd1: Base) -> None:

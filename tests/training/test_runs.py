@@ -88,14 +88,19 @@ def test_the_command_lists_shows_and_compares(tmp_path: Path, capsys: pytest.Cap
     pictures, space = tmp_path / "pictures", tmp_path / "_diversity" / "pictures"
     pictures.mkdir()
     assert "No runs yet" in said(["list", str(pictures)], capsys)
-    one = made(space, base={"name": "toon"}, reasons=["100 exposures each"], result={"loss": 0.5})
+    sentence = "33 % better than the base on pictures it saw, 9 % worse than the base on pictures it did not"
+    result = {"loss": 0.5, "held_out.loss": 0.125, "sentence": sentence}
+    one = made(space, base={"name": "toon"}, reasons=["100 exposures each"], result=result)
     other = made(space, base={"name": "tiny"}, result={"loss": 0.25})
     (space / "diversity-workspace.json").write_text(json.dumps({"version": 1, "pictures": ""}))
     listed = said(["list", str(pictures)], capsys)
     assert one.id in listed
     assert "tiny" in listed
+    assert "0.125" in listed  # the loss of held-out pictures
+    assert sentence in listed  # the end of it is what matters
     shown = said(["show", str(one.folder)], capsys)
     assert "because   100 exposures each" in shown
+    assert sentence in shown
     compared = said(["compare", one.id, other.id, "--pictures", str(pictures)], capsys)
     assert "base.name" in compared
     assert "seed" not in compared
@@ -132,6 +137,11 @@ def test_a_run_goes_on_only_with_its_weights_and_its_noise_schedule(tmp_path: Pa
         with pytest.raises(TrainingError, match=told):
             opened(other, run)
     assert opened(base_of(schedule="v")).id != run.id  # by itself, a new one begins
+    run.update(step=3)
+    assert opened(base_of(), run).id == run.id
+    run.update(step=4)
+    with pytest.raises(TrainingError, match="4 steps already"):
+        opened(base_of(), run)
     old = Run(run.folder)
     del old.record["base"]["schedule"]
     assert not runs.other_base(old, base_of(schedule="v"))  # it was not remembered then

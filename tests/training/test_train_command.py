@@ -13,8 +13,9 @@ import pytest
 from safetensors.torch import load_file
 from sets import small_set
 
-from diversity.errors import ConfigError
+from diversity.errors import ConfigError, InputError
 from training import checkpoint, runs
+from training.commands import generate
 from training.commands import train as command
 
 CODE = (
@@ -69,6 +70,18 @@ def test_options_become_settings(tmp_path: Path) -> None:
 def test_what_is_not_understood_is_named(words: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         command.settings(options(*words))
+
+
+def test_packages_of_the_extra_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("peft", "compel"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"Not installed: compel, peft\. Run `pip install diversity\[train\]`"):
+        command.run("train", options())
+    parser = argparse.ArgumentParser()
+    generate.arguments(parser, "generate")
+    asked = parser.parse_args(["run", "--prompt", "a hat"])
+    with pytest.raises(InputError, match="compel, peft"):
+        generate.run("generate", asked)
 
 
 def test_the_command_trains_and_says_where_everything_is(

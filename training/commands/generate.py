@@ -11,7 +11,11 @@ from diversity.errors import InputError
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What to draw, with what."""
-    parser.add_argument("source", metavar="RUN", help="a run's folder or id, or a LoRA file of any layout")
+    parser.description = "Draw prompts with a LoRA, over seeds and LoRA weights, every seed with the same noise."
+    parser.epilog = 'Example: diversity generate RUN --prompt "mira, (smile:0.7), full body" --weights 0,0.7,1'
+    parser.add_argument(
+        "source", metavar="RUN", help="a run's folder, its id or the beginning of it; or a LoRA file of any layout"
+    )
     parser.add_argument(
         "--prompt", action="append", required=True, help="may hold (keywords:0.7) with weights; may be repeated"
     )
@@ -33,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--size", metavar="SIDE or WxH", help="pixels (default: as trained)")
     parser.add_argument("--base", help="toon, a hub name, a folder or a .safetensors file (default: the run's own)")
     parser.add_argument("-o", "--out", type=Path, help="folder (default: the next one in generated/ of the run)")
-    parser.add_argument("--batch", type=int, default=4, help="pictures at once; changes no picture (default: 4)")
+    parser.add_argument("--batch", type=int, default=4, help="pictures at once; fewer need less memory (default: 4)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: float32)")
     parser.add_argument("--allow-download", action="store_true", help="let a base model be fetched from the hub")
@@ -50,6 +54,9 @@ def run(name: str, options: argparse.Namespace) -> int:
         "size": _size(options.size),
     }
     stack = [_stacked(text) for text in options.stack]  # before the slow imports: a slip is told at once
+    from training.commands import needs
+
+    needs.packages()
     from training.drawing import Place, draw, plan
 
     same = {key: getattr(options, key) for key in ("negative", "steps", "guidance", "batch")}

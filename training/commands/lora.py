@@ -10,6 +10,7 @@ from diversity.commands.common import emit
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What to do with a LoRA file."""
+    parser.description = "Write a LoRA file in another layout; every weight change is kept exactly."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     convert = actions.add_parser("convert", help="write it in another layout")
     convert.add_argument(

@@ -15,13 +15,14 @@ WIDTH = 60  # characters of a value
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """list, show, compare."""
+    parser.description = "What was trained on a set, with what, and how runs differ."
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|compare")
     listing = actions.add_parser("list", help="every run of a set")
     listing.add_argument("pictures", type=Path, metavar="PICTURES", help="the folder of pictures")
     show = actions.add_parser("show", help="everything about one run")
-    show.add_argument("runs", nargs=1, metavar="RUN", help="its folder, or its id")
+    show.add_argument("runs", nargs=1, metavar="RUN", help="its folder, its id or the beginning of it")
     compare = actions.add_parser("compare", help="the settings, data and results in which runs differ")
-    compare.add_argument("runs", nargs="+", metavar="RUN", help="folders or ids, two or more")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more, each as for show")
     for action in (listing, show, compare):
         action.add_argument("--workspace", type=Path, help="of the set (default: _diversity/NAME beside PICTURES)")
         action.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -38,7 +39,7 @@ def run(name: str, options: argparse.Namespace) -> int:
     dataset = _dataset(options)
     if options.action == "list":
         rows = [runs.summary(one) for one in runs.every(dataset.folder)] if dataset else []
-        emit(options, rows, _table(rows) if rows else "No runs yet: `diversity train PICTURES`.")
+        emit(options, rows, _table(rows, whole="gap") if rows else "No runs yet: `diversity train PICTURES`.")
         return 0
     found = [runs.find(text, dataset) for text in options.runs]
     if options.action == "show":
@@ -81,19 +82,20 @@ def _story(run: Run) -> str:
     lines += [f"because   {reason}" for reason in record.get("reasons", ())]
     lines += [f"note      {note}" for note in record.get("notes", ())]
     result = record.get("result", {})
-    lines += [f"{name:<18}{_shown(value)}" for name, value in result.items() if value is not None]
+    lines += [f"{name:<18}{_shown(value, whole=True)}" for name, value in result.items() if value is not None]
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in record.get("timings", {}).items())
     return "\n".join([*lines, f"seconds   {seconds}"])
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], whole: str = "") -> str:
+    """Values in columns, cut to `WIDTH` but for the column `whole`."""
     names = list(rows[0])
-    cells = [names, *([_shown(row[name]) for name in names] for row in rows)]
+    cells = [names, *([_shown(row[name], whole=name == whole) for name in names] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, *, whole: bool = False) -> str:
     text = "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    return text if whole or len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

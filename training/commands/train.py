@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from training.config import TrainConfig
     from training.runs import Run
 
+SET = "any setting of docs/training.md, such as loss.noise_offset=0.05; may be repeated"
 # option → setting of `TrainConfig`
 SETTINGS = {
     "selection": "selection",
@@ -34,29 +35,55 @@ SETTINGS = {
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What is set most often; everything else by --set or --recipe."""
-    parser.add_argument("pictures", type=Path, metavar="PICTURES", help="the folder of pictures, curated")
+    parser.description = (
+        "Train a LoRA on a curated set: the weights of its selection decide how often each picture is seen. "
+        "The same command goes on with a run that was interrupted."
+    )
+    parser.epilog = 'Example: diversity train PICTURES --base toon --trigger mira --prompt "mira, full body"'
+    parser.add_argument(
+        "pictures", type=Path, metavar="PICTURES", help="the folder of pictures, after `diversity curate`"
+    )
     parser.add_argument("--workspace", type=Path, help="where its tables are (default: _diversity/NAME beside it)")
     parser.add_argument("--config", type=Path, help="the set's own diversity.toml (default: the one in PICTURES)")
     parser.add_argument("--selection", help="whose weights decide how often each picture is seen (default: default)")
     parser.add_argument("--base", help="toon, a hub name, a diffusers folder or a .safetensors file (default: toon)")
-    parser.add_argument("--steps", type=int, help="default: from how many distinct pictures there are")
+    parser.add_argument(
+        "--steps", type=int, help="how long (default: from how many distinct pictures there are, with the reason)"
+    )
     parser.add_argument("--batch-size", type=int, help="pictures per forward pass (default: 4)")
     parser.add_argument("--accumulate", type=int, help="forward passes per step (default: 1)")
     parser.add_argument("--resolution", type=int, help="side in pixels (default: the base's own)")
     parser.add_argument("--rank", type=int, help="of the LoRA (default: from how many distinct pictures there are)")
     parser.add_argument("--lr", type=float, help="learning rate (default: the optimiser's)")
     parser.add_argument("--seed", type=int, help="of everything that is drawn (default: 0)")
-    parser.add_argument("--trigger", help="word put first in every caption")
-    parser.add_argument("--prompt", action="append", help="draw a sample grid of it while training; may be repeated")
-    parser.add_argument("--related", action="append", metavar="FOLDER[=SHARE]", help="related pictures to add (0.3)")
-    parser.add_argument("--prior", action="append", metavar="FOLDER[=SHARE]", help="prior-preservation pictures (1)")
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps")
-    parser.add_argument("--precision", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--trigger", help="the subject's word, put first in every caption (default: none)")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        help="draw it four times while training, over seeds and LoRA weights; may be repeated (default: none)",
+    )
+    shared = "SHARE: how often the folder is seen for every time that PICTURES are"
+    parser.add_argument(
+        "--related",
+        action="append",
+        metavar="FOLDER[=SHARE]",
+        help=f"add unlike pictures, against monotony; {shared} (0.3)",
+    )
+    parser.add_argument(
+        "--prior",
+        action="append",
+        metavar="FOLDER[=SHARE]",
+        help=f"add pictures of the class, so that the base keeps what it knows of it; {shared} (1)",
+    )
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--precision", help="auto, float32, bfloat16 or float16 (default: auto)")
     parser.add_argument("--allow-download", action="store_true", help="let a base model be fetched from the hub")
     parser.add_argument("--recipe", type=Path, help="a TOML file of training settings, see docs/training.md")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
-    parser.add_argument("--folds", type=int, metavar="K", help="K LoRAs; each picture is held out by one of them")
-    parser.add_argument("--resume", metavar="RUN", help="train a run on, to --steps in all")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=SET)
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="K LoRAs, each holding out other pictures: for small sets"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="train a finished run on, to --steps in all")
     parser.add_argument("--fresh", action="store_true", help="start anew even if an interrupted run could go on")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -67,13 +94,16 @@ def run(name: str, options: argparse.Namespace) -> int:
     from diversity.commands.common import emit, progress
     from diversity.dataset import Dataset
     from training import runs
+    from training.commands import needs
+
+    needs.packages()
+    from training.folds import train_folds
     from training.train import train
 
     dataset = Dataset.open(options.pictures, workspace_folder=options.workspace, config=options.config)
     config = settings(options)
     if options.folds is not None:
-        parts = _folds(config, options)
-        made = [train(dataset, part, fresh=options.fresh, progress=progress(options)) for part in parts]
+        made = train_folds(dataset, config, _folds(options), fresh=options.fresh, progress=progress(options))
         each = [_told(run) for run in made]
         together = f"Together: diversity evaluate {' '.join(shlex.quote(str(run.folder)) for run in made)}"
         text = "\n".join(_text(run.record, result) for run, result in zip(made, each, strict=True))
@@ -92,8 +122,7 @@ def _told(run: Run) -> dict[str, Any]:
     return {**summary(run), "folder": str(run.folder), "lora": str(run.lora)}
 
 
-def _folds(config: TrainConfig, options: argparse.Namespace) -> list[TrainConfig]:
-    """The settings of every fold."""
+def _folds(options: argparse.Namespace) -> int:
     count: int = options.folds
     if count < 2 or options.resume is not None:
         raise ConfigError(
@@ -101,8 +130,7 @@ def _folds(config: TrainConfig, options: argparse.Namespace) -> list[TrainConfig
             "",
             "Train a single part with --set 'data.fold=[1, 4]'.",
         )
-    both = [config.data.model_copy(update={"fold": (number, count)}) for number in range(1, count + 1)]
-    return [config.model_copy(update={"data": data}) for data in both]
+    return count
 
 
 def settings(options: argparse.Namespace) -> TrainConfig:
