@@ -114,6 +114,20 @@ def test_keyboard_reaches_filters_and_cards(open_page: Open, report: tuple[Datas
     assert page.evaluate("document.activeElement.closest('.gallery') !== null")
 
 
+def test_printing_opens_all_details_in_light_colours_and_closes_them_again(page: Page) -> None:
+    closed = page.locator("main details:not([open])").count()
+    assert closed
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("main details:not([open])").count() == 0
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("main form:visible").count() == 0
+    assert page.locator(".gallery > li:visible").count() == 60
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator("main details:not([open])").count() == closed
+
+
 def test_narrow_window_does_not_scroll_sideways(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
     page.wait_for_timeout(200)
