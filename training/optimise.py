@@ -6,8 +6,9 @@ Not for gradients: those come from `losses.py` and the loop.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,8 @@ EXTRAS = {
     "adamw8bit": ("bitsandbytes.optim", "AdamW8bit", "bitsandbytes"),
     "prodigy": ("prodigyopt", "Prodigy", "prodigyopt"),
 }
+# Prodigy's own advice for diffusion models; without the second, a warm-up makes it overestimate the rate.
+SPECIFIC: dict[str, dict[str, Any]] = {"prodigy": {"use_bias_correction": True, "safeguard_warmup": True}}
 DEFAULT_LR = {"adamw": 1e-4, "adamw8bit": 1e-4, "prodigy": 1.0}
 
 
@@ -40,8 +43,10 @@ def optimiser(parameters: Sequence[torch.nn.Parameter], config: OptimiserConfig)
     if config.name == "adamw":
         return torch.optim.AdamW(parameters, **settings)
     module, kind, package = EXTRAS[config.name]
+    settings |= SPECIFIC.get(config.name, {})
     try:
-        found: torch.optim.Optimizer = getattr(import_module(module), kind)(parameters, **settings)
+        with redirect_stdout(sys.stderr):  # Prodigy prints; stdout is for results
+            found: torch.optim.Optimizer = getattr(import_module(module), kind)(parameters, **settings)
     except ImportError:
         raise ConfigError(
             f"The optimiser {config.name} is not installed.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -372,8 +373,9 @@ def test_a_run_in_use_is_not_written_to_twice(dataset: Dataset, sd1_folder: Path
     ],
 )
 def test_a_users_error_is_one_plain_message(
-    dataset: Dataset, sd1_folder: Path, changes: dict[str, Any], says: str
+    dataset: Dataset, sd1_folder: Path, changes: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)  # as where it is not installed
     with pytest.raises(DiversityError, match=says):
         train(dataset, settings(sd1_folder, **changes))
 
