@@ -28,13 +28,13 @@ Float32Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
 UInt8Array = NDArray[np.uint8]
 
-PROJECTION = Path(__file__).parent / "assets" / "subject" / "palette.npz"
 SPREADS = 3.0  # robust standard deviations below the middle: one in 740 where scores are normal
 FEWEST = 5  # pictures and references together, below which nothing is said
+TOLD = 1 / 3  # what the references count for in a score, the set counts for the rest
+STRANGERS = 0.25  # share of a set that may be of others before they become its subject
 
-_SIDE = 128  # pixels: colours need no more
-_CHROMA, _LIGHT = 8.0, 8  # width of a colour's cell in CIELAB's a and b; cells of lightness
-_CELLS = 19  # of a and of b, from -66 on
+_QUARTILE = 0.6745  # standard deviations from the middle of a normal distribution to its quartiles
+_SIDE = 128  # pixels: figures need no more
 _APART = 12.0  # CIELAB distance from the border's colour, from which on a pixel is the subject's
 _SECOND = 0.35  # a second figure has at least this share of the first one's area
 _SEVERAL = re.compile(
@@ -48,39 +48,23 @@ class SubjectEncoder(Protocol):
     Attributes:
         id: Names what is compared; equal ids give equal vectors.
         name: What a person reads.
+        spreads, slack: Where its line is, see `check`.
     """
 
     id: str
     name: str
+    spreads: float
+    slack: float
 
     def encode(self, pictures: Sequence[Image.Image]) -> Float32Array:
-        """RGB pictures → float32 [n, dim], unit rows."""
+        """All RGB pictures that are compared, references among them → float32 [n, dim], unit rows."""
         ...
-
-
-class Palette:
-    """The colours of what stands before the background: hair, skin and clothes. Needs no model.
-
-    Colours are looked at in the directions that told rendered characters apart, whatever the light, the framing and the
-    background (`benchmarks/subject_palette.py`). Two subjects in the same colours are the same to it, and a subject
-    that changes clothes is not.
-    """
-
-    id, name = "palette-1", "colours of the subject"
-
-    def __init__(self) -> None:
-        with np.load(PROJECTION) as stored:
-            self._mean, self._directions = (stored[name].astype(np.float32) for name in ("mean", "directions"))
-
-    def encode(self, pictures: Sequence[Image.Image]) -> Float32Array:
-        """Projected palettes, float32 [n, 24]."""
-        projected = (np.stack([cells(picture) for picture in pictures]) - self._mean) @ self._directions
-        lengths = np.linalg.norm(projected, axis=1, keepdims=True)
-        return np.asarray(projected / np.maximum(lengths, 1e-12), np.float32)
 
 
 class InUse:
     """The encoder that the set was scanned with: sees shapes and textures, and views more than identity."""
+
+    spreads, slack = SPREADS, 0.0
 
     def __init__(self, encoder: ImageEncoder) -> None:
         self._encoder = encoder
@@ -101,6 +85,8 @@ class Onnx:
     Raises:
         EncoderError: onnxruntime is not installed, or the file is no such model.
     """
+
+    spreads, slack = SPREADS, 0.0
 
     def __init__(self, file: Path, mean: Sequence[float] = (0.0,) * 3, std: Sequence[float] = (1.0,) * 3) -> None:
         try:
@@ -148,7 +134,7 @@ class Check:
     """How like the subject each picture is.
 
     Attributes:
-        scores: float64 [n], mean cosine to the references and to the rest of the set.
+        scores: float64 [n], weighted mean of the cosines to the references and to the set.
         threshold: Below it a picture is off the subject; -inf where there are too few to say.
         off: bool [n].
     """
@@ -158,50 +144,51 @@ class Check:
     off: NDArray[np.bool_]
 
 
-def check(vectors: Float32Array, references: Float32Array | None = None) -> Check:
+def check(
+    vectors: Float32Array, references: Float32Array | None = None, spreads: float = SPREADS, slack: float = 0.0
+) -> Check:
     """Which pictures are of somebody else.
 
-    A picture's score is its mean cosine to the references and to the other pictures, half and half; without references
-    to the other pictures alone: the subject is what most pictures show. Off are scores more than `SPREADS` robust
-    standard deviations (1.4826 × the median absolute deviation; Hampel 1974) below the middle of references and set,
-    but none that is as high as the lowest reference's: that one is the subject.
+    A picture's score is its mean cosine to the other pictures, and for a third to the references. The quarter of the
+    pictures that is least alike does not vouch for others: strangers would for one another. The line is `spreads`
+    robust standard deviations and `slack` below the middle of references and set; the deviation is that of the lower
+    half, from the quartile, because rare views make scores lopsided and up to a quarter may be strangers. No picture
+    is off that is as high as the lowest reference: that one is the subject.
 
     Args:
         vectors: float32 [n, d], unit rows, of the set.
         references: float32 [r, d], unit rows, of pictures that surely show the subject, not among `vectors`.
+        spreads, slack: The encoder's.
     """
     known = np.empty((0, vectors.shape[1]), np.float32) if references is None else references
     together = np.concatenate([known, vectors]).astype(np.float64)
     count, total = len(known), len(together)
     if total < FEWEST:
         return Check(np.ones(len(vectors)), -np.inf, np.zeros(len(vectors), bool))
-    alike = together @ together.T
-    np.fill_diagonal(alike, 0.0)
-    scores = alike.sum(1) / (total - 1)
-    if count:
-        others = np.full(total, float(count))
-        others[:count] = max(count - 1, 1)
-        to_known = alike[:, :count].sum(1) / others
-        to_known[:count] = to_known[:count] if count > 1 else scores[:count]
-        scores = (scores + to_known) / 2
-    middle = float(np.median(scores))
-    spread = 1.4826 * float(np.median(np.abs(scores - middle)))
-    threshold = middle - SPREADS * max(spread, 1e-6)
+    told = np.arange(total) < count
+    scores = _scores(together, np.ones(total, bool), told)
+    alike = np.round(scores, 9) >= np.round(np.quantile(scores, STRANGERS), 9)
+    scores = _scores(together, alike | told, told)
+    middle, low = float(np.median(scores)), float(np.quantile(scores, STRANGERS))
+    threshold = middle - spreads * max((middle - low) / _QUARTILE, 1e-6) - slack
     if count:
         threshold = min(threshold, float(scores[:count].min()))
     own = scores[count:]
     return Check(own, threshold, own < threshold)
 
 
-def cells(picture: Image.Image) -> Float32Array:
-    """Square roots of the share of each colour in the subject, so that cosine is the Bhattacharyya coefficient."""
-    lab, subject = _lab_and_subject(np.asarray(picture.convert("RGB"), np.uint8))
-    light = np.clip(lab[..., 0] / 100 * _LIGHT, 0, _LIGHT - 1).astype(int)
-    a, b = (np.clip((lab[..., i] + 66) / _CHROMA, 0, _CELLS - 1).astype(int) for i in (1, 2))
-    codes = (light * _CELLS + a) * _CELLS + b
-    weight = subject + 1e-3  # a picture that is all background still has colours
-    counts = np.bincount(codes.ravel(), weights=weight.ravel(), minlength=_LIGHT * _CELLS * _CELLS)
-    return np.asarray(np.sqrt(counts / counts.sum()), np.float32)
+def _scores(vectors: Floats, vouching: NDArray[np.bool_], told: NDArray[np.bool_]) -> Floats:
+    """Mean cosine of every row to those that vouch, and for a part to those told; never to itself."""
+    crowd = _mean_cosine(vectors, vouching)
+    if not told.any():
+        return crowd
+    known = np.where(told & (told.sum() == 1), crowd, _mean_cosine(vectors, told))  # one reference has no other
+    return np.asarray((1 - TOLD) * crowd + TOLD * known, np.float64)
+
+
+def _mean_cosine(vectors: Floats, to: NDArray[np.bool_]) -> Floats:
+    own = np.where(to, (vectors * vectors).sum(1), 0.0)
+    return np.asarray((vectors @ vectors[to].sum(0) - own) / np.maximum(to.sum() - to, 1), np.float64)
 
 
 def several(picture: Image.Image | None, caption: str | None) -> str:
@@ -212,7 +199,7 @@ def several(picture: Image.Image | None, caption: str | None) -> str:
                 return f'the caption says "{found[0].strip()}"'
     if picture is None:
         return ""
-    _, subject = _lab_and_subject(np.asarray(picture.convert("RGB")))
+    _, subject = lab_and_subject(np.asarray(picture.convert("RGB"), np.uint8))
     if not 0.02 < subject.mean() < 0.6:  # no plain background to tell figures from
         return ""
     mask = cv2.morphologyEx(subject.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
@@ -229,17 +216,23 @@ def opened(jpeg: bytes) -> Image.Image:
 
 def apart_from_border(picture: Image.Image) -> NDArray[np.bool_]:
     """[h, w] of the picture made small, what differs from its left, right and top border: a subject on plain ground."""
-    return _lab_and_subject(np.asarray(picture.convert("RGB"), np.uint8))[1]
+    return lab_and_subject(np.asarray(picture.convert("RGB"), np.uint8))[1]
 
 
-def _lab_and_subject(pixels: UInt8Array) -> tuple[Floats, NDArray[np.bool_]]:
-    """CIELAB of a picture made small, and what differs from the border at the left, right or top of the same line."""
+def lab_and_subject(pixels: UInt8Array, side: int = _SIDE) -> tuple[Floats, NDArray[np.bool_]]:
+    """CIELAB of a picture made small, and what differs from the border at the left, right or top of the same line.
+
+    Args:
+        pixels: RGB, uint8 [h, w, 3].
+        side: Longest side of what is returned, in pixels.
+    """
     height, width = pixels.shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
+    scale = min(1.0, side / max(height, width))
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).astype(np.float64)
-    left, right, top = lab[:, :3].mean(1)[:, None], lab[:, -3:].mean(1)[:, None], lab[:3].mean(0)[None]
+    edge = max(2, round(side / 43))
+    left, right, top = lab[:, :edge].mean(1)[:, None], lab[:, -edge:].mean(1)[:, None], lab[:edge].mean(0)[None]
     far = np.min([np.linalg.norm(lab - border, axis=2) for border in (left, right, top)], axis=0)
     return lab, far > _APART

@@ -84,11 +84,11 @@ def run(dataset: Dataset, references: Sequence[str], encoder: subject.SubjectEnc
     thumbnails = dict(dataset.read("thumbnails").iter_rows())
     named = _references(dataset, references)
     pictures = [subject.opened(thumbnails[content]) for content in usable["content"]]
-    vectors = encoder.encode(pictures)
-    told = encoder.encode([picture for _, picture in named]) if named else None
+    vectors = encoder.encode([*(picture for _, picture in named), *pictures])
+    told, vectors = vectors[: len(named)], vectors[len(named) :]
     own = {key for key, _ in named if key}
     rest = np.array([key not in own for key in usable["key"]], bool)
-    found = subject.check(vectors[rest], told)
+    found = subject.check(vectors[rest], told, encoder.spreads, encoder.slack)
     scores = np.ones(len(usable))
     scores[rest] = found.scores
     off = np.zeros(len(usable), bool)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from diversity import record, subject, subject_check, tables, workspace
+from diversity import record, subject, subject_check, subject_palette, tables, workspace
 from diversity.cli import main
 from diversity.dataset import Dataset
 from diversity.errors import EncoderError, InputError
@@ -76,16 +76,107 @@ def test_equal_pictures_are_not_strangers_to_one_another() -> None:
     assert not subject.check(np.repeat(vectors(1, 0), 30, axis=0)).off.any()
 
 
+def test_a_quarter_of_strangers_who_are_all_alike_are_still_strangers() -> None:
+    together = np.concatenate([vectors(40, 1), vectors(11, 2, towards=5)])
+    found = subject.check(together, vectors(3, 3))
+    assert found.off[40:].all()
+    assert found.off[:40].sum() <= 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_slack_only_lowers_the_line(seed: int, slack: float) -> None:
+    together = np.concatenate([vectors(40, seed), vectors(3, seed + 1, towards=5)])
+    strict, mild = subject.check(together), subject.check(together, slack=slack)
+    assert (strict.scores == mild.scores).all()
+    assert mild.threshold == pytest.approx(strict.threshold - slack)
+
+
 # what is compared ---------------------------------------------------------------------------------------------------
 
 
 def test_the_palette_tells_figures_apart_whatever_the_background() -> None:
-    hero = subject.Palette().encode([figure(HERO, seed) for seed in range(12)])
-    other = subject.Palette().encode([figure(OTHER, seed) for seed in range(12)])
+    hero = subject_palette.Palette().encode([figure(HERO, seed) for seed in range(12)])
+    other = subject_palette.Palette().encode([figure(OTHER, seed) for seed in range(12)])
     assert np.allclose(np.linalg.norm(hero, axis=1), 1, atol=1e-5)
     nearest = hero @ hero.T - 2 * np.eye(12)
     assert (nearest.max(1) > (hero @ other.T).max(1)).all()
     assert (hero @ hero.T)[np.triu_indices(12, 1)].mean() > 0.3 + (hero @ other.T).mean()
+
+
+GRASS = (90, 190, 90)
+
+
+def close_up(seed: int) -> Image.Image:
+    """The hero's two lower parts fill the picture to its borders; between them is a little grass."""
+    rng = np.random.default_rng(seed)
+    pixels = np.empty((160, 160, 3), np.float32)
+    pixels[:90], pixels[90:] = HERO[1], HERO[2]
+    pixels += rng.normal(0, 10, (160, 160, 1))
+    pixels[140:156, 70:86] = GRASS
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_close_up_that_fills_its_borders_is_known_by_the_other_pictures(seed: int) -> None:
+    looks = [
+        *(subject_palette.look(figure(HERO, 20 * seed + n)) for n in range(12)),
+        subject_palette.look(close_up(seed)),
+    ]
+    grass = subject_palette.look(Image.new("RGB", (9, 9), GRASS)).cells
+    (alone,) = subject_palette.subject_shares(looks[-1:])
+    (known,) = subject_palette.subject_shares(looks)
+    assert alone[0, grass].sum() > 0.6  # by itself, what fills the border is taken for background
+    assert known[-1, grass].sum() < 0.5
+    palette = subject_palette.Palette()
+    first, second = palette.vectors(looks), palette.vectors(looks[-1:])[0]
+    assert first[-1] @ first[:-1].mean(0) > 0.05 + second @ first[:-1].mean(0)
+
+
+def test_a_background_in_a_colour_of_the_subject_is_not_the_subject() -> None:
+    plain = Image.new("RGB", (160, 160), HERO[1])
+    plain.paste(figure(HERO, 3).crop((50, 30, 110, 130)), (50, 30))
+    looks = [*(subject_palette.look(figure(HERO, n)) for n in range(12)), subject_palette.look(plain)]
+    (shares,) = subject_palette.subject_shares(looks)
+    skin = subject_palette.look(Image.new("RGB", (9, 9), HERO[1])).cells
+    assert shares[-1, skin].sum() < 0.4  # of the picture it fills more than half
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_shares_of_colours_add_up_and_know_no_order(seed: int, count: int) -> None:
+    looks = [subject_palette.look(figure(HERO, seed + n)) for n in range(count)]
+    order = np.random.default_rng(seed).permutation(count)
+    (shares,) = subject_palette.subject_shares(looks)
+    (again,) = subject_palette.subject_shares([looks[n] for n in order])
+    assert np.allclose(shares.sum(1), 1, atol=1e-5)
+    assert np.allclose(again, shares[order], atol=1e-6)
+
+
+def test_many_pictures_are_looked_at_in_chunks_and_a_blank_one_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [subject_palette.look(figure(HERO, n)) for n in range(5)]
+    looks.append(subject_palette.look(Image.new("RGB", (3, 1), "white")))
+    whole = subject_palette.Palette().vectors(looks)
+    monkeypatch.setattr(subject_palette, "_CHUNK", 2)
+    assert np.allclose(subject_palette.Palette().vectors(looks), whole, atol=1e-5)
+    assert np.isfinite(whole).all()
+
+
+class Flat:
+    """An encoder of one's own: the mean colour."""
+
+    id, name = "flat-1", "flat encoder"
+
+    def encode_images(self, pictures: list[Image.Image]) -> np.ndarray:
+        rows = np.array([np.asarray(one, np.float32).mean((0, 1)) for one in pictures])
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_the_encoder_in_use_is_one_more_encoder(dataset: Dataset) -> None:
+    encoder = subject.InUse(Flat())  # type: ignore[arg-type]
+    assert (encoder.id, encoder.name) == ("flat-1", "the flat encoder")
+    found = subject_check.run(dataset, ["hero 00.png"], encoder)
+    assert (found.by, found.references, found.pictures) == ("the flat encoder", 1, 23)
 
 
 def onnx_file(folder: Path, *, batch: object = "n", channels: int = 3) -> Path:
@@ -174,7 +265,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 @pytest.mark.parametrize("references", [[], ["hero 00.png", "hero 01.png", "hero 02.png"]])
 def test_the_odd_ones_come_first_and_nothing_is_dropped(references: list[str], dataset: Dataset) -> None:
-    found = subject_check.run(dataset, references, subject.Palette())
+    found = subject_check.run(dataset, references, subject_palette.Palette())
     assert [one.path for one in found.odd[:2]] == ["other 0.png", "other 1.png"] or [
         one.path for one in found.odd[:2]
     ] == ["other 1.png", "other 0.png"]
@@ -188,14 +279,14 @@ def test_the_odd_ones_come_first_and_nothing_is_dropped(references: list[str], d
 
 def test_references_may_lie_elsewhere_and_bad_ones_are_named(dataset: Dataset, tmp_path: Path) -> None:
     figure(HERO, 77).save(tmp_path / "ref.png")
-    found = subject_check.run(dataset, [str(tmp_path / "ref.png")], subject.Palette())
+    found = subject_check.run(dataset, [str(tmp_path / "ref.png")], subject_palette.Palette())
     assert found.references == 1
     assert {"other 0.png", "other 1.png"} <= {one.path for one in found.odd}
     (tmp_path / "bad.png").write_text("no picture")
     with pytest.raises(InputError, match=r"bad\.png cannot be used"):
-        subject_check.run(dataset, [str(tmp_path / "bad.png")], subject.Palette())
+        subject_check.run(dataset, [str(tmp_path / "bad.png")], subject_palette.Palette())
     with pytest.raises(InputError, match="not in the set"):
-        subject_check.run(dataset, ["nowhere.png"], subject.Palette())
+        subject_check.run(dataset, ["nowhere.png"], subject_palette.Palette())
 
 
 def test_the_command_lists_and_says_what_may_be_compared(
@@ -207,3 +298,23 @@ def test_the_command_lists_and_says_what_may_be_compared(
     assert found["odd"][0]["path"].startswith("other")
     assert main(["subject", str(dataset.root), "--by", "magic"]) == 2
     assert "palette, encoder or a FILE.onnx" in capsys.readouterr().err
+
+
+def test_a_drop_by_hand_beats_the_protection_of_a_rare_view(tmp_path: Path) -> None:
+    from test_pipeline import open_at, picture
+
+    from diversity import decisions
+
+    root = tmp_path / "set"
+    root.mkdir()
+    for n in range(9):
+        picture(n).save(root / f"{n}.png")
+        (root / f"{n}.txt").write_text("full body, from behind" if n == 8 else "portrait, from front")
+    dataset = open_at(root, tmp_path / "w").select()
+    rare = key_of("8.png")
+    reasons = dict(dataset.read("selection/default").select("key", "reason").iter_rows())
+    assert reasons[rare].startswith("rare view")
+    decisions.add(dataset, "drop", ["8.png"])
+    dataset = open_at(root, tmp_path / "w").select()
+    assert rare not in dataset.read("selection/default")["key"].to_list()
+    assert dict(dataset.read("dropped").select("key", "reason").iter_rows())[rare] == "dropped by hand"

@@ -44,7 +44,9 @@ def _encoder(by: str, dataset: Dataset) -> SubjectEncoder:
     from diversity import subject
 
     if by == "palette":
-        return subject.Palette()
+        from diversity.subject_palette import Palette
+
+        return Palette()
     if by == "encoder":
         from diversity.encoders import load_encoder
 
