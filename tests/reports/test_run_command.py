@@ -12,6 +12,7 @@ import pytest
 
 from diversity.commands import report, stage
 from diversity.errors import InputError
+from training import runs
 
 
 class Point:
@@ -73,6 +74,9 @@ def test_a_folder_that_is_not_there_is_not_only_taken_for_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    point = Point([])
+    point.load = lambda: lambda what, out: runs.find(str(what))  # what every page of a run begins with
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [point])
     with pytest.raises(InputError, match="neither a folder of pictures nor a run"):
         report.run("report", options("pcitures"))
 
