@@ -15,7 +15,7 @@ from sets import small_set
 
 from diversity.errors import ConfigError, InputError
 from training import checkpoint, runs
-from training.commands import generate
+from training.commands import evaluate, generate
 from training.commands import train as command
 
 CODE = (
@@ -82,6 +82,10 @@ def test_packages_of_the_extra_that_are_missing_are_named(monkeypatch: pytest.Mo
     asked = parser.parse_args(["run", "--prompt", "a hat"])
     with pytest.raises(InputError, match="compel, peft"):
         generate.run("generate", asked)
+    parser = argparse.ArgumentParser()
+    evaluate.arguments(parser, "evaluate")
+    with pytest.raises(InputError, match="compel, peft"):
+        evaluate.run("evaluate", parser.parse_args(["run"]))
 
 
 def test_the_command_trains_and_says_where_everything_is(

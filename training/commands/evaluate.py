@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from diversity.commands.common import emit, progress, toml_value
 from diversity.errors import ConfigError, InputError
+from training.commands.needs import packages
 
 if TYPE_CHECKING:
     from training.evaluate.run import Options
@@ -63,6 +64,7 @@ def run(name: str, options: argparse.Namespace) -> int:
     if options.lora is not None and options.pictures is None:
         raise InputError("What the LoRA was trained on is not known.", "", "Give the folder with --pictures.")
     chosen = settings(options)  # before the slow imports: a slip is told at once
+    packages()
     from diversity.dataset import Dataset
     from training import runs
     from training.evaluate.run import Options, evaluate_file, evaluate_run
