@@ -25,6 +25,9 @@ FOLDER = Path(__file__).parent / "assets" / "judges"
 SIDE, BATCH = 96, 64
 CONFIG, WEIGHTS = "config.json", "judges.safetensors"
 MIDDLE_STAGE, MIDDLE_WIDTH, LAST_WIDTH = 4, 96, 320  # of mobilenetv2_100
+STAGES = {1: 24, 2: 32, 4: 96, 6: 320}  # widths of the maps that tell where the parts are, at a quarter of the size
+PARTS = ("hair", "outfit", "shoes", "background", "other")
+PART_WIDTH, READ_WIDTH, LAYOUT = 48, 48, 6
 
 UInt8Array = NDArray[np.uint8]
 
@@ -67,7 +70,12 @@ class Judgement:
 
 
 class Network(nn.Module):
-    """MobileNetV2 without its last convolution; mean and maximum of two of its maps feed all heads."""
+    """MobileNetV2 without its last convolution, and a map of which part of the figure is where.
+
+    What a head sees: mean and maximum of two maps of the trunk; of every part its colour and the spread of it, the mean
+    of the features that found it, its share; and where the parts are. A colour is read off the hair or the outfit and
+    need not be searched for in the whole picture.
+    """
 
     def __init__(self, classes: Mapping[str, int]) -> None:
         super().__init__()
@@ -75,23 +83,56 @@ class Network(nn.Module):
 
         self.trunk: Any = timm.create_model("mobilenetv2_100", pretrained=False, num_classes=0)
         self.trunk.conv_head, self.trunk.bn2 = nn.Identity(), nn.Identity()
-        width = 2 * (MIDDLE_WIDTH + LAST_WIDTH)
+        self.joined = nn.ModuleDict({str(n): nn.Conv2d(width, PART_WIDTH, 1) for n, width in STAGES.items()})
+        self.mixed = nn.Sequential(
+            nn.BatchNorm2d(PART_WIDTH),
+            nn.ReLU(),
+            nn.Conv2d(PART_WIDTH, PART_WIDTH, 3, padding=1, groups=PART_WIDTH, bias=False),
+            nn.BatchNorm2d(PART_WIDTH),
+            nn.ReLU(),
+        )
+        self.parts = nn.Conv2d(PART_WIDTH, len(PARTS), 1)
+        of_part = PART_WIDTH + 2 * 3 + 1
+        self.read = nn.Sequential(nn.BatchNorm1d(of_part), nn.Linear(of_part, READ_WIDTH), nn.ReLU())
+        width = 2 * (MIDDLE_WIDTH + LAST_WIDTH) + len(PARTS) * (READ_WIDTH + LAYOUT**2)
         self.norm = nn.BatchNorm1d(width)
         self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 3, s, s] in -1..1 → float32 [n, 832]."""
+    def features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 [n, 3, s, s] in -1..1 → what heads see, float32 [n, width]; logits of `PARTS` [n, 5, s/4, s/4]."""
         maps = self.trunk.bn1(self.trunk.conv_stem(pixels))
-        found = []
+        found, stages = [], {}
         for number, stage in enumerate(self.trunk.blocks):
             maps = stage(maps)
+            stages[number] = maps
             if number in (MIDDLE_STAGE, len(self.trunk.blocks) - 1):
                 found += [maps.mean((2, 3)), maps.amax((2, 3))]
-        return self.norm(torch.cat(found, dim=1))  # type: ignore[no-any-return]
+        fine = stages[1].shape[2:]
+        joined = sum(
+            nn.functional.interpolate(join(stages[int(n)]), fine, mode="bilinear") for n, join in self.joined.items()
+        )
+        mixed = self.mixed(joined)
+        parts = self.parts(mixed)
+        where = parts.softmax(1)
+        read = self.read(self._of_parts(pixels, mixed, where).flatten(0, 1)).unflatten(0, where.shape[:2]).flatten(1)
+        layout = nn.functional.adaptive_avg_pool2d(where, LAYOUT).flatten(1)
+        return self.norm(torch.cat([*found, read, layout], dim=1)), parts
+
+    @staticmethod
+    def _of_parts(pixels: Tensor, mixed: Tensor, where: Tensor) -> Tensor:
+        """Colour, its spread, features and share of each part: [n, 5, c], from maps of the same size and `where`."""
+        colours = nn.functional.adaptive_avg_pool2d(pixels, (where.shape[2], where.shape[3]))
+        values = torch.cat([colours, colours**2, mixed], dim=1).flatten(2)
+        weights = where.flatten(2)
+        share = weights.sum(2, keepdim=True)
+        means = weights @ values.transpose(1, 2) / (share + 1e-3)
+        colour = means[..., :3]
+        spread = (means[..., 3:6] - colour**2).clamp(min=1e-4).sqrt()
+        return torch.cat([colour, spread, means[..., 6:], (share / weights.shape[2]).sqrt()], dim=2)
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """float32 [n, 3, s, s] in -1..1 → logits [n, classes] by head."""
-        features = self.features(pixels)
+        features, _ = self.features(pixels)
         return {name: head(features) for name, head in self.heads.items()}
 
 

@@ -70,6 +70,7 @@ class Examples:
         azimuth: float64 [n], degrees.
         characters: int64 [n].
         pixels, decoded: uint8 [all, s, s, 3]; `decoded` holds what went through the autoencoder.
+        parts: uint8 [all, p, p], what each place of the picture shows (`visible.labels`).
     """
 
     index: NDArray[np.int64]
@@ -79,6 +80,7 @@ class Examples:
     characters: NDArray[np.int64]
     pixels: Picture
     decoded: Picture
+    parts: Picture
 
     def pictures(self, items: NDArray[np.int64], through: bool) -> Picture:
         """As the network wants them, uint8 [len(items), 96, 96, 3]."""
@@ -117,6 +119,7 @@ def read(data: Path, split: str, decoded: Path, classes: Mapping[str, tuple[str,
         np.array([int(rows[number]["character"]) for number in chosen]),
         np.load(data / "images.npy", mmap_mode="r"),
         np.load(decoded, mmap_mode="r"),
+        np.load(data / "parts.npy", mmap_mode="r"),
     )
 
 

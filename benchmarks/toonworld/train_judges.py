@@ -1,7 +1,8 @@
 """Train the attribute judges: ``python -m benchmarks.toonworld.train_judges --data DIR --vae FOLDER --start WEIGHTS
 --out training/assets/judges --seed 0``.
 
-On renders that no other model saw (`render`, then `visible`), half of them passed through the toon base's autoencoder.
+On renders that no other model saw (`render --world figures`, then `visible`), half of them passed through the toon
+base's autoencoder. The network also learns where hair, outfit and shoes are (`visible`): whose colour is asked for.
 An attribute is shipped where at least 0.95 of unseen characters' pictures that show it are judged right, as rendered
 and as decoded. Resumes from ``--work``.
 """
@@ -31,7 +32,8 @@ from training.judges import Attribute, Network
 
 FLOOR = 0.95
 WEIGHTS = {"side": 1.5}
-AZIMUTH_WEIGHT, SMOOTHING = 2.0, 0.02
+AZIMUTH_WEIGHT, PARTS_WEIGHT, SMOOTHING = 2.0, 2.0, 0.02
+PARTS_SIDE = judges.SIDE // 4
 TEMPERATURES = np.geomspace(0.3, 3, 47)
 
 
@@ -56,10 +58,10 @@ class Student(nn.Module):
         self.network = Network({name: len(labels) for name, labels in classes.items()})
         self.azimuth = nn.Linear(self.network.norm.num_features, 2)
 
-    def forward(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Logits by attribute, and cosine and absolute sine of the azimuth [n, 2]."""
-        features = self.network.features(pixels)
-        return {name: head(features) for name, head in self.network.heads.items()}, self.azimuth(features)
+    def forward(self, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Logits by attribute, cosine and absolute sine of the azimuth [n, 2], and logits of the parts [n, 5, h, w]."""
+        features, parts = self.network.features(pixels)
+        return {name: head(features) for name, head in self.network.heads.items()}, self.azimuth(features), parts
 
 
 def begin_from(student: Student, weights: Path, pictures: Picture) -> None:
@@ -71,12 +73,15 @@ def begin_from(student: Student, weights: Path, pictures: Picture) -> None:
     trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
 
 
-def augmented(picture: Picture, rng: np.random.Generator) -> Picture:
-    """A slightly different shot uint8 [96, 96, 3] of uint8 [s, s, 3]: mirrored, cropped, shrunk; colours stay."""
-    size = len(picture)
-    high, wide = (int(size * share) for share in rng.uniform(0.9, 1.0, 2))
-    top, left = int(rng.integers(size - high + 1)), int(rng.integers(size - wide + 1))
-    picture = np.ascontiguousarray(picture[top : top + high, left : left + wide][:, :: rng.choice((-1, 1))])
+def augmented(picture: Picture, parts: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """A slightly different shot uint8 [96, 96, 3] of uint8 [s, s, 3], and its parts uint8 [24, 24] of [p, p].
+
+    Mirrored, cropped, shrunk; colours stay.
+    """
+    high, wide = rng.uniform(0.9, 1.0, 2)
+    top, left, mirror = rng.uniform(0, 1 - high), rng.uniform(0, 1 - wide), int(rng.choice((-1, 1)))
+    picture, parts = (_cropped(each, (top, left, high, wide))[:, ::mirror] for each in (picture, parts))
+    picture = np.ascontiguousarray(picture)
     if rng.random() < 0.2:
         small = int(rng.integers(56, 110))
         picture = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
@@ -84,25 +89,40 @@ def augmented(picture: Picture, rng: np.random.Generator) -> Picture:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(40, 95))]
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
     values = judges.fit(picture) * rng.uniform(0.96, 1.04) + rng.normal(0, 2)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    coarse = cv2.resize(np.ascontiguousarray(parts), (PARTS_SIDE, PARTS_SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.clip(values, 0, 255).astype(np.uint8), coarse.astype(np.uint8)
 
 
-def batch(examples: Examples, seed: int, step: int, count: int) -> tuple[Tensor, NDArray[np.int64]]:
-    """The `step`-th batch: pixels float32 [n, 3, 96, 96] and its items; every second picture is a decoded one."""
+def _cropped(pixels: Picture, box: tuple[float, float, float, float]) -> Picture:
+    """The part of a square picture within top, left, height and width, shares of its side."""
+    top, left, high, wide = (int(share * len(pixels)) for share in box)
+    return pixels[top : top + high, left : left + wide]
+
+
+def batch(examples: Examples, seed: int, step: int, count: int) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+    """The `step`-th batch: pixels float32 [n, 3, 96, 96], parts int64 [n, 24, 24] and its items; every second picture
+    is a decoded one.
+    """
     rng = np.random.default_rng([seed, step, 11])
     items = rng.integers(len(examples.index), size=count)
-    pictures = []
+    pictures, parts = [], []
     for item in items:
         row = examples.index[item]
         source = examples.decoded if row % 2 else examples.pixels
-        pictures.append(augmented(np.asarray(source[row]), rng))
-    return judges.to_pixels(np.stack(pictures)), items
+        picture, places = augmented(np.asarray(source[row]), np.asarray(examples.parts[row]), rng)
+        pictures.append(picture)
+        parts.append(places)
+    return judges.to_pixels(np.stack(pictures)), torch.from_numpy(np.stack(parts)).long(), items
 
 
-def loss_of(student: Student, pixels: Tensor, items: NDArray[np.int64], examples: Examples) -> tuple[Tensor, dict]:
-    """Cross-entropy of what each picture shows and the azimuth's error; the loss and shares of right answers."""
-    logits, angle = student(pixels)
-    total, right = torch.zeros(()), {}
+def loss_of(
+    student: Student, pixels: Tensor, parts: Tensor, items: NDArray[np.int64], examples: Examples
+) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of what each picture shows and of its parts, and the azimuth's error; the loss and shares of right
+    answers.
+    """
+    logits, angle, places = student(pixels)
+    total, right = PARTS_WEIGHT * F.cross_entropy(places, parts), {}
     for name, scores in logits.items():
         target = torch.from_numpy(examples.targets[name][items])
         seen = target >= 0
@@ -115,7 +135,8 @@ def loss_of(student: Student, pixels: Tensor, items: NDArray[np.int64], examples
     seen = torch.from_numpy(examples.targets["side"][items] >= 0)
     if seen.any():
         total = total + AZIMUTH_WEIGHT * F.mse_loss(angle[seen], aim[seen])
-    return total, {"loss": float(total.detach()), **right}
+    found = float((places.argmax(1) == parts).float().mean())
+    return total, {"loss": float(total.detach()), "parts": found, **right}
 
 
 def make_optimiser(student: Student, settings: Settings) -> torch.optim.Optimizer:
@@ -183,9 +204,9 @@ def train(examples: Examples, held_out: Examples, out: Path, work: Path, setting
     fit.resume()
     watched, began = np.random.default_rng(0).permutation(len(held_out.index))[:400], time.time()
     for step in range(fit.step, settings.steps):
-        pixels, items = batch(examples, settings.seed, step, settings.batch)
+        pixels, parts, items = batch(examples, settings.seed, step, settings.batch)
         set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
-        loss, parts = loss_of(student, pixels, items, examples)
+        loss, shares = loss_of(student, pixels, parts, items, examples)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 2.0)
@@ -193,7 +214,7 @@ def train(examples: Examples, held_out: Examples, out: Path, work: Path, setting
         update_average(average, student, step, settings.decay)
         fit.step = step + 1
         if step % 25 == 0:
-            fit.log({"step": step, "seconds": round(time.time() - began, 1), **parts})
+            fit.log({"step": step, "seconds": round(time.time() - began, 1), **shares})
         if fit.step % 250 == 0 or fit.step == settings.steps:
             fit.save()
             seen = accuracies(logits_of(average.network, held_out, watched, True), held_out, watched)

@@ -2,7 +2,7 @@
 character wears; this says whether a picture lets one see it.
 
 Every picture is drawn once more, small and unlit, with hair, outfit and shoes in marker colours and all else black.
-Writes ``visible.npy``.
+Writes ``visible.npy``, the share of the picture that each part fills, and ``parts.npy``, where it is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.toonworld.render import WORLDS
 from benchmarks.toonworld.scene import Picture, Renderer, sample_lights
 
 PARTS = ("hair", "outfit", "shoes", "background")
+OTHER = len(PARTS)  # skin, props, whatever else is worn
 SIZE, SAVE_EVERY = 64, 500
 MARKS = {"hair": "marked red", "outfit": "marked green", "shoes": "marked blue"}
 PURE = {"marked red": (255, 0, 0), "marked green": (0, 255, 0), "marked blue": (0, 0, 255)}
@@ -47,33 +48,50 @@ def marked(person: Character, bones: Skeleton) -> tuple[NDArray[np.float64], NDA
     return vertices, faces, np.where(pure[:, None] & (colours > 0), 255, 0).astype(np.uint8)
 
 
-def shares(renderer: Renderer, person: Character, shot: Shot) -> NDArray[np.float64]:
-    """Shares of the picture that show hair, outfit, shoes and background: [4]."""
+def drawn(renderer: Renderer, person: Character, shot: Shot) -> NDArray[np.float64]:
+    """How much of each pixel shows hair, outfit, shoes and background: [size, size, 4]."""
     bones = build_skeleton(person.body, sample_pose(shot.pose, shot.phase, np.random.default_rng([shot.pose_seed, 5])))
     mesh = marked(person, bones)
     camera = place_camera(shot, person, bones, mesh[0])
-    drawn = renderer.draw(mesh, camera, sample_lights(shot.scene_seed), False, "flat").astype(float) / 255
-    inside = drawn[..., 3:]
-    return np.append((drawn[..., :3] * inside).mean((0, 1)), 1 - inside.mean())
+    picture = renderer.draw(mesh, camera, sample_lights(shot.scene_seed), False, "flat").astype(float) / 255
+    inside = picture[..., 3:]
+    return np.concatenate([picture[..., :3] * inside, 1 - inside], axis=2)
+
+
+def shares(renderer: Renderer, person: Character, shot: Shot) -> NDArray[np.float64]:
+    """Shares of the picture that show hair, outfit, shoes and background: [4]."""
+    found: NDArray[np.float64] = drawn(renderer, person, shot).mean((0, 1))
+    return found
+
+
+def labels(parts: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """What most of each pixel shows, of `drawn`: place in `PARTS`, or `OTHER`; uint8 [size, size]."""
+    whole = np.concatenate([parts, 1 - parts.sum(2, keepdims=True)], axis=2)
+    return whole.argmax(2).astype(np.uint8)
 
 
 def measure(data: Path) -> int:
-    """Write `visible.npy`, float32 [n, 4] in the order of `PARTS`, for all pictures of a packed folder; how many.
-
-    Goes on where it stopped.
+    """Write `visible.npy`, float32 [n, 4] in the order of `PARTS`, and `parts.npy`, uint8 [n, 64, 64] of `labels`, for
+    all pictures of a packed folder; how many. Goes on where it stopped.
     """
     import polars as pl
 
     table = pl.read_parquet(data / "labels.parquet").sort("index")
-    rows, partial = table.to_dicts(), data / "visible.part.npy"
+    rows, partial, where = table.to_dicts(), data / "visible.part.npy", data / "parts.npy"
+    if not partial.exists():
+        np.lib.format.open_memmap(where, "w+", np.uint8, (len(rows), SIZE, SIZE))
     found = np.load(partial) if partial.exists() else np.full((len(rows), len(PARTS)), np.nan, np.float32)
+    places = np.lib.format.open_memmap(where, "r+")
     renderer = Renderer(SIZE)
     for number in np.flatnonzero(np.isnan(found[:, 0])):
         character, _ = WORLDS[rows[number].get("world") or "all"]
-        found[number] = shares(renderer, character(int(rows[number]["character"])), shot_of(rows[number]))
+        shown = drawn(renderer, character(int(rows[number]["character"])), shot_of(rows[number]))
+        places[number], found[number] = labels(shown), shown.mean((0, 1))
         if number % SAVE_EVERY == SAVE_EVERY - 1:
+            places.flush()
             np.save(partial, found)
     renderer.close()
+    places.flush()
     np.save(data / "visible.npy", found)
     partial.unlink(missing_ok=True)
     return len(found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from benchmarks.toonworld import evaluate_base, judged, prompts, train_judges, v
 from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, sample_character  # noqa: E402
 from benchmarks.toonworld.poses import build_skeleton, sample_pose  # noqa: E402
 from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
+from benchmarks.toonworld.scene import Renderer  # noqa: E402
 from training import judges  # noqa: E402
 
 ALL_SHOWN = np.array([0.3, 0.3, 0.3, 0.5], np.float32)
@@ -64,7 +67,8 @@ def examples(azimuths, targets):
     blank = np.zeros((len(azimuths), 8, 8, 3), np.uint8)
     classes = {name: ("a", "b", "c") for name in targets}
     numbers = np.arange(len(azimuths))
-    return judged.Examples(numbers, targets, classes, np.array(azimuths, float), numbers, blank, blank)
+    parts = np.full((len(azimuths), 4, 4), 3, np.uint8)
+    return judged.Examples(numbers, targets, classes, np.array(azimuths, float), numbers, blank, blank, parts)
 
 
 def test_the_side_is_asked_only_clear_of_its_boundaries():
@@ -78,7 +82,8 @@ def test_what_is_not_shown_teaches_nothing():
     targets = {"framing": np.array([0, 1]), "side": np.array([-1, -1])}
     some = examples([10, 20], targets)
     student = train_judges.Student(some.classes).train()
-    loss, parts = train_judges.loss_of(student, torch.randn(2, 3, 96, 96), np.arange(2), some)
+    places = torch.full((2, train_judges.PARTS_SIDE, train_judges.PARTS_SIDE), 3)
+    loss, parts = train_judges.loss_of(student, torch.randn(2, 3, 96, 96), places, np.arange(2), some)
     loss.backward()
     assert student.network.heads["framing"].weight.grad.abs().sum() > 0
     assert student.network.heads["side"].weight.grad is None
@@ -91,19 +96,48 @@ def test_augmentation_leaves_colours_true():
     for colour in (*CLOTH_COLOURS.values(), *HAIR_COLOURS.values()):
         flat = np.broadcast_to(np.array(colour, np.uint8), (128, 128, 3))
         for _ in range(5):
-            shot = train_judges.augmented(flat, rng)
+            shot, _ = train_judges.augmented(flat, np.zeros((64, 64), np.uint8), rng)
             assert shot.shape == (judges.SIDE, judges.SIDE, 3)
             assert np.abs(shot.astype(int).mean((0, 1)) - colour).max() < 20
+
+
+def test_parts_stay_where_they_are_in_the_augmented_picture():
+    rng = np.random.default_rng(0)
+    parts = np.full((64, 64), 4, np.uint8)
+    parts[8:40, 20:50] = 0
+    picture = np.where(np.kron(parts, np.ones((2, 2)))[..., None] == 0, 255, 0).astype(np.uint8).repeat(3, 2)
+    for _ in range(40):
+        shot, coarse = train_judges.augmented(picture, parts, rng)
+        small = cv2.resize(shot, coarse.shape, interpolation=cv2.INTER_AREA)[..., 0]
+        clear = (small < 40) | (small > 215)
+        assert clear.mean() > 0.7
+        assert ((small > 128) == (coarse == 0))[clear].mean() > 0.97
+
+
+def test_marked_parts_are_where_the_picture_shows_them():
+    pytest.importorskip("pyvista", reason="pyvista is not installed: the toon world cannot be drawn")
+    person = sample_character(4)
+    renderer = Renderer(visible.SIZE)
+    shot = dataclasses.replace(sample_shot(4, 0), framing="full_body", azimuth=0.0, elevation=5.0, pose="standing")
+    shown = visible.drawn(renderer, person, shot)
+    renderer.close()
+    where = visible.labels(shown)
+    rows = np.arange(visible.SIZE)[:, None] * np.ones(visible.SIZE)
+    hair, outfit, shoes = (rows[where == place].mean() for place in range(3))
+    assert hair < outfit < shoes
+    assert where[0, 0] == visible.PARTS.index("background")
+    assert (where == visible.OTHER).any()
 
 
 def test_batches_are_the_same_every_time_and_half_of_them_decoded():
     some = examples([0] * 200, {"framing": np.zeros(200, int)})
     decoded = np.full((200, 8, 8, 3), 255, np.uint8)
-    some = judged.Examples(*[getattr(some, name) for name in list(some.__dataclass_fields__)[:-1]], decoded)
-    pixels, items = train_judges.batch(some, 0, 3, 64)
+    some = dataclasses.replace(some, decoded=decoded)
+    pixels, parts, items = train_judges.batch(some, 0, 3, 64)
     again = train_judges.batch(some, 0, 3, 64)
     assert torch.equal(pixels, again[0])
-    assert np.array_equal(items, again[1])
+    assert torch.equal(parts, again[1])
+    assert np.array_equal(items, again[2])
     bright = pixels.mean((1, 2, 3)) > 0
     assert bright.tolist() == [bool(item % 2) for item in items]
 

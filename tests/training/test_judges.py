@@ -55,6 +55,18 @@ def test_what_was_saved_judges_as_before(network, folder):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 4e6
 
 
+def test_a_head_reads_the_colour_of_its_part():
+    pixels = torch.full((1, 3, 8, 8), -1.0)
+    pixels[:, 0, :4] = 1.0  # the upper half is red
+    where = torch.zeros(1, len(judges.PARTS), 4, 4)
+    where[:, 0, :2], where[:, 1, 2:] = 1.0, 1.0
+    read = Network._of_parts(pixels, torch.zeros(1, 2, 4, 4), where)[0]
+    assert read.shape == (len(judges.PARTS), 3 + 3 + 2 + 1)
+    assert torch.allclose(read[0, :3], torch.tensor([1.0, -1.0, -1.0]), atol=1e-2)
+    assert torch.allclose(read[1, :3], torch.tensor([-1.0, -1.0, -1.0]), atol=1e-2)
+    assert read[:, -1].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0, 0, 0])
+
+
 def test_predictions_do_not_depend_on_the_batch_or_the_container(folder, monkeypatch):
     court, some = judges.load(folder), pictures(5)
     whole = court.predict(some)
