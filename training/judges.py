@@ -28,6 +28,7 @@ MIDDLE_STAGE, MIDDLE_WIDTH, LAST_WIDTH = 4, 96, 320  # of mobilenetv2_100
 STAGES = {1: 24, 2: 32, 4: 96, 6: 320}  # widths of the maps that tell where the parts are, at a quarter of the size
 PARTS = ("hair", "outfit", "shoes", "background", "other")
 PART_WIDTH, READ_WIDTH, LAYOUT = 48, 48, 6
+OR = " or "  # between classes that share a label
 
 UInt8Array = NDArray[np.uint8]
 
@@ -41,7 +42,8 @@ class Attribute:
     """What one head can say.
 
     Attributes:
-        classes: Its labels, in the head's order.
+        classes: Its labels, in the head's order. Classes that it cannot tell apart well enough share one label that
+            names them all, as in "back or back_three_quarter" (see `agrees`).
         framings: Framings in which it can be seen; elsewhere a judgement is a guess.
         temperature: Divides the head's logits, so that confidence is a share of right answers.
         accuracy: On characters that no training saw, where the picture shows the attribute: the lower of renders and
@@ -52,6 +54,16 @@ class Attribute:
     framings: tuple[str, ...]
     temperature: float = 1.0
     accuracy: float = float("nan")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it can say, each once."""
+        return tuple(dict.fromkeys(self.classes))
+
+    def merged(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities [n, classes] → [n, labels]: those of classes that share a label are added up."""
+        same = np.array([[name == label for label in self.labels] for name in self.classes], np.float32)
+        return rows @ same
 
 
 @dataclass(frozen=True)
@@ -169,20 +181,25 @@ class Judges:
         }
 
     def _sure(self, name: str, rows: list[Tensor]) -> NDArray[np.float32]:
-        """Probabilities float32 [n, classes]."""
+        """Probabilities float32 [n, labels] of `Attribute.labels`."""
         attribute = self.attributes[name]
         if not rows:
-            return np.empty((0, len(attribute.classes)), np.float32)
+            return np.empty((0, len(attribute.labels)), np.float32)
         found: NDArray[np.float32] = torch.softmax(torch.cat(rows) / attribute.temperature, dim=1).numpy()
-        return found
+        return attribute.merged(found)
 
     def _labels(self, name: str, places: NDArray[np.intp]) -> tuple[str, ...]:
-        return tuple(self.attributes[name].classes[place] for place in places)
+        return tuple(self.attributes[name].labels[place] for place in places)
 
     def _shown(self, name: str, framing: Sequence[str] | None, count: int) -> NDArray[np.bool_]:
         if framing is None:
             return np.ones(count, bool)
         return np.array([label in self.attributes[name].framings for label in framing], bool)
+
+
+def agrees(judged: str, asked: str) -> bool:
+    """Whether a label says, or leaves open, what was asked for: "back or back_three_quarter" agrees with "back"."""
+    return asked in judged.split(OR) or asked == judged
 
 
 def fit(pixels: UInt8Array) -> UInt8Array:

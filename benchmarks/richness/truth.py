@@ -22,7 +22,7 @@ from training.evaluate.drawing import DrawnPicture
 from training.evaluate.estimate import Estimate
 from training.evaluate.rows import ROWS
 from training.evaluate.sets import Prompt
-from training.judges import Judges
+from training.judges import Judges, agrees
 
 OVERFITTED = 0.10  # `truth.lost` from here on
 AGREEMENT = 0.6  # share of held-out renders that must be judged alike before that is a character's look
@@ -219,7 +219,7 @@ def _change(pairs: Iterable[tuple[Seen, Seen]], score: Score) -> Estimate:
 
 def _asked_right(one: Seen) -> float:
     judged = [name for name in one.prompt.asks if name in one.labels]
-    return float(np.mean([one.labels[name] == one.prompt.shows[name] for name in judged])) if judged else np.nan
+    return float(np.mean([agrees(one.labels[name], one.prompt.shows[name]) for name in judged])) if judged else np.nan
 
 
 def _repainted(one: Seen, own: Labels) -> float:
@@ -233,8 +233,8 @@ def _looks_right(counts: Callable[[Prompt, str], bool]) -> Score:
 
     def score(one: Seen) -> float:
         looks = [name for name in one.prompt.shows if name not in one.prompt.asks and name in one.labels]
-        judged = [name for name in looks if counts(one.prompt, name)]
-        return float(np.mean([one.labels[name] == one.prompt.shows[name] for name in judged])) if judged else np.nan
+        right = [agrees(one.labels[name], one.prompt.shows[name]) for name in looks if counts(one.prompt, name)]
+        return float(np.mean(right)) if right else np.nan
 
     return score
 

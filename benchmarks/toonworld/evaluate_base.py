@@ -25,6 +25,7 @@ from benchmarks.toonworld import prompts
 from training import judges
 from training.base import TOON_FOLDER
 from training.evaluate import estimate
+from training.judges import agrees
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STEPS, BATCH, SIZE = 25, 16, 128
@@ -85,7 +86,7 @@ def summarise(rows: list[dict[str, Any]], framings: dict[str, tuple[str, ...]]) 
         ]
         if not pairs:
             continue
-        right = np.array([said == meant for said, meant in pairs])
+        right = np.array([agrees(said, meant) for said, meant in pairs])
         share = estimate.share(right, np.arange(len(right)), "prompts")
         found[name] = {"accuracy": share.value, "low": share.low, "high": share.high, "n": len(right)}
         if name in FLOORS:

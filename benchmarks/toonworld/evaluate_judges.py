@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 from benchmarks.toonworld.judged import Examples, asked, decode, read
 from training import judges
 from training.evaluate import estimate
+from training.judges import agrees
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "judges.json"
 
 
-def figures(examples: Examples, found: dict[str, judges.Judgement], name: str) -> dict[str, float]:
-    """Accuracy of one attribute, its interval over characters, and the mean confidence, where the picture shows it."""
-    seen = asked(examples, name)
-    truth = np.array([examples.classes[name][place] for place in examples.targets[name][seen]])
-    right = np.array(found[name].labels)[seen] == truth
+def correct(examples: Examples, labels: tuple[str, ...], name: str) -> NDArray[np.bool_]:
+    """Whether each picture's label is right, [n]; False where it does not show the attribute."""
+    classes, targets = examples.classes[name], examples.targets[name]
+    return np.array([place >= 0 and agrees(said, classes[place]) for said, place in zip(labels, targets, strict=True)])
+
+
+def figures(
+    examples: Examples, found: dict[str, judges.Judgement], name: str, seen: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Accuracy of one attribute, its interval over characters, and the mean confidence, of the pictures `seen` [n]."""
+    right = correct(examples, found[name].labels, name)[seen]
     share = estimate.share(right, examples.characters[seen], "characters")
     return {
         "accuracy": float(right.mean()),
@@ -36,31 +43,33 @@ def figures(examples: Examples, found: dict[str, judges.Judgement], name: str) -
     }
 
 
-def recall(examples: Examples, labels: tuple[str, ...], name: str) -> dict[str, float]:
+def recall(examples: Examples, labels: tuple[str, ...], name: str, seen: NDArray[np.bool_]) -> dict[str, float]:
     """Share of right answers of each class."""
-    seen, said = asked(examples, name), np.array(labels)
+    right = correct(examples, labels, name)
     rows: dict[str, NDArray[np.bool_]] = {
         label: seen & (examples.targets[name] == place) for place, label in enumerate(examples.classes[name])
     }
-    return {label: round(float((said[row] == label).mean()), 3) for label, row in rows.items() if row.any()}
+    return {label: round(float(right[row].mean()), 3) for label, row in rows.items() if row.any()}
 
 
 def evaluate(data: Path, vae: Path, folder: Path) -> dict[str, Any]:
     """Figures of every shipped attribute, on renders and on decoded renders."""
     court, decoded = judges.load(folder), data / "decoded.npy"
     decode(data, vae, decoded, training=False)
-    examples = read(data, "all", decoded, {name: each.classes for name, each in court.attributes.items()})
+    examples = read(data, "all", decoded)
     plain, through = (court.predict(np.asarray(source)) for source in (examples.pixels, examples.decoded))
-    return {
-        name: {
-            "n": int(asked(examples, name).sum()),
-            "characters": len(np.unique(examples.characters[asked(examples, name)])),
-            "rendered": figures(examples, plain, name),
-            "decoded": figures(examples, through, name),
-            "recall_decoded": recall(examples, through[name].labels, name),
+    result = {}
+    for name, attribute in court.attributes.items():
+        seen = asked(examples, name, attribute.labels)
+        result[name] = {
+            "labels": list(attribute.labels),
+            "n": int(seen.sum()),
+            "characters": len(np.unique(examples.characters[seen])),
+            "rendered": figures(examples, plain, name, seen),
+            "decoded": figures(examples, through, name, seen),
+            "recall_decoded": recall(examples, through[name].labels, name, seen),
         }
-        for name in court.attributes
-    }
+    return result
 
 
 def main(argv: list[str] | None = None) -> None:

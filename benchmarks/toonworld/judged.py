@@ -4,20 +4,23 @@ the toon base's autoencoder gives them back. No training here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.toonworld.camera import FRAMINGS, SIDE_EDGES, fold_azimuth
+from benchmarks.toonworld.camera import FRAMINGS, SIDE_EDGES, SIDES, fold_azimuth
 from benchmarks.toonworld.dataset import axis_values
 from benchmarks.toonworld.visible import PARTS
 from training import judges
 
 Picture = NDArray[np.uint8]
 BODY = ("headshot", "half_body", "full_body")
+MERGED = {"side": (("front", "three_quarter"), ("side",), ("back_three_quarter", "back"))}  # where five are too many
+OVER = ("cape", "scarf", "backpack")  # taken for the outfit that it hides
 SLACK = 8.0  # degrees from a boundary of sides within which nobody is asked for the side
 JITTER = 0.15  # most noise on the latents of training pictures: what a UNet draws is not what an encoder gives
 BLOCK = 16
@@ -25,23 +28,26 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Rule:
-    """When a picture shows an attribute: its framing, and the least share of the picture that a part fills."""
+    """When a picture shows an attribute: its framing, the least share of the picture that a part fills, and nothing
+    `worn` over it.
+    """
 
     framings: tuple[str, ...] = FRAMINGS
     part: str | None = None
     least: float = 0.0
+    worn: tuple[str, ...] = ()
 
 
 RULES = {
     "framing": Rule(),
     "side": Rule(BODY),
-    "hair_colour": Rule(BODY, "hair", 0.01),
-    "hair_style": Rule(BODY, "hair", 0.01),
-    "outfit_kind": Rule(("half_body", "full_body"), "outfit", 0.03),
-    "outfit_colour": Rule(("half_body", "full_body", "detail"), "outfit", 0.02),
+    "hair_colour": Rule(BODY, "hair", 0.02),
+    "hair_style": Rule(BODY, "hair", 0.02),
+    "outfit_kind": Rule(("half_body", "full_body"), "outfit", 0.04, OVER),
+    "outfit_colour": Rule(("half_body", "full_body", "detail"), "outfit", 0.04, OVER),
     "shoes_kind": Rule(("full_body", "detail"), "shoes", 0.012),
     "shoes_colour": Rule(("full_body", "detail"), "shoes", 0.008),
-    "background": Rule(FRAMINGS, "background", 0.1),
+    "background": Rule(FRAMINGS, "background", 0.3),
 }
 
 
@@ -54,7 +60,8 @@ def truths(row: Mapping[str, object], visible: NDArray[np.float32]) -> dict[str,
     for name, rule in RULES.items():
         share = float(visible[PARTS.index(rule.part)]) if rule.part else 1.0
         bald = name == "hair_style" and values.get(name) == "bald"  # shown by no hair at all
-        if name in values and row["framing"] in rule.framings and (share >= rule.least or bald):
+        bare = not any(row[thing] for thing in rule.worn)
+        if name in values and bare and row["framing"] in rule.framings and (share >= rule.least or bald):
             found[name] = values[name]
     return found
 
@@ -88,13 +95,24 @@ class Examples:
         return np.stack([judges.fit(np.asarray(source[self.index[item]])) for item in items])
 
 
-def asked(examples: Examples, name: str) -> NDArray[np.bool_]:
-    """Which pictures are scored, [n]: those that show the attribute; the side only clear of its boundaries."""
+def asked(examples: Examples, name: str, labels: Collection[str] | None = None) -> NDArray[np.bool_]:
+    """Which pictures are scored, [n]: those that show the attribute; the side only clear of the boundaries between
+    `labels`, by default all five.
+    """
     seen: NDArray[np.bool_] = examples.targets[name] >= 0
     if name == "side":
+        within = [set(label.split(judges.OR)) for label in labels or SIDES]
+        pairs = zip(SIDE_EDGES, pairwise(SIDES), strict=True)
+        edges = [edge for edge, (near, far) in pairs if not any({near, far} <= one for one in within)]
         folded = [fold_azimuth(azimuth) for azimuth in examples.azimuth]
-        seen = seen & np.array([min(abs(angle - edge) for edge in SIDE_EDGES) >= SLACK for angle in folded])
+        seen = seen & np.array([min(abs(angle - edge) for edge in edges) >= SLACK for angle in folded])
     return seen
+
+
+def merged(name: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """`classes` with those of `MERGED` under one label."""
+    label = {each: judges.OR.join(group) for group in MERGED.get(name, ()) for each in group}
+    return tuple(label.get(each, each) for each in classes)
 
 
 def read(data: Path, split: str, decoded: Path, classes: Mapping[str, tuple[str, ...]] | None = None) -> Examples:

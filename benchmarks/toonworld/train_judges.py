@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.toonworld import pretrained
+from benchmarks.toonworld import judged, pretrained
 from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
 from benchmarks.toonworld.judged import RULES, Examples, Picture, asked, decode, read
 from training import judges
@@ -159,12 +159,18 @@ def logits_of(network: Network, examples: Examples, items: NDArray[np.int64], th
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def accuracies(logits: dict[str, Tensor], examples: Examples, items: NDArray[np.int64]) -> dict[str, float]:
-    """Share of right answers by attribute."""
+def accuracies(
+    logits: dict[str, Tensor], examples: Examples, items: NDArray[np.int64], *, coarse: bool = False
+) -> dict[str, float]:
+    """Share of right answers by attribute; `coarse`: classes that share a label (`judged.MERGED`) are taken as one."""
     found = {}
     for name, scores in logits.items():
-        right = scores.argmax(1).numpy() == examples.targets[name][items]
-        found[name] = float(right[asked(examples, name)[items]].mean())
+        classes = examples.classes[name]
+        attribute = Attribute(judged.merged(name, classes) if coarse else classes, ())
+        said = attribute.merged(scores.softmax(1).numpy()).argmax(1)
+        labels = np.array([attribute.labels.index(label) for label in attribute.classes])
+        right = said == labels[examples.targets[name][items]]
+        found[name] = float(right[asked(examples, name, attribute.labels)[items]].mean())
     return found
 
 
@@ -178,16 +184,21 @@ def finish(network: Network, held_out: Examples, out: Path) -> dict[str, tuple[f
     """Measure on unseen characters, write what reaches the floor; accuracies as rendered and as decoded of all."""
     items = np.arange(len(held_out.index))
     plain, through = (logits_of(network, held_out, items, passed) for passed in (False, True))
-    scores = [accuracies(logits, held_out, items) for logits in (plain, through)]
+    found = {}
+    for coarse in (False, True):
+        scores = [accuracies(logits, held_out, items, coarse=coarse) for logits in (plain, through)]
+        for name, classes in held_out.classes.items():
+            if name not in found or (found[name][1] < FLOOR and judged.merged(name, classes) != classes):
+                labels = judged.merged(name, classes) if coarse else classes
+                found[name] = labels, min(score[name] for score in scores), tuple(score[name] for score in scores)
     shipped = {}
-    for name, labels in held_out.classes.items():
-        least = min(score[name] for score in scores)
+    for name, (labels, least, _) in found.items():
         if least >= FLOOR:
-            seen, target = torch.from_numpy(asked(held_out, name)), torch.from_numpy(held_out.targets[name])
+            seen, target = torch.from_numpy(asked(held_out, name, labels)), torch.from_numpy(held_out.targets[name])
             warmth = temperature_of([plain[name], through[name]], target, seen)
             shipped[name] = Attribute(labels, RULES[name].framings, warmth, least)
     judges.save(out, network, shipped)
-    return {name: (scores[0][name], scores[1][name]) for name in held_out.classes}
+    return {name: scores for name, (_, _, scores) in found.items()}
 
 
 def train(examples: Examples, held_out: Examples, out: Path, work: Path, settings: Settings, start: Path) -> None:

@@ -77,6 +77,49 @@ def test_the_side_is_asked_only_clear_of_its_boundaries():
     assert found.tolist() == [True, False, False, False, True, True, False, True, False, True, True, False, False]
 
 
+def test_a_coarser_judge_of_the_side_is_asked_beside_the_edges_it_does_not_know():
+    angles = [0, 29, 36, 63, 77, 108, 122, 150, 180]
+    labels = judged.merged("side", ("back", "back_three_quarter", "front", "side", "three_quarter"))
+    assert labels[0] == labels[1]
+    assert labels[2] == labels[4]
+    assert len(set(labels)) == 3
+    found = judged.asked(examples(angles, {"side": np.zeros(9, int)}), "side", labels)
+    assert found.tolist() == [True, True, True, False, False, False, False, True, True]
+    assert judged.merged("framing", ("detail", "headshot")) == ("detail", "headshot")
+
+
+def test_outfits_under_capes_are_not_asked_for():
+    row = next(row for row in ROWS if row["framing"] == "full_body" and not any(row[thing] for thing in judged.OVER))
+    assert {"outfit_kind", "outfit_colour"} <= set(judged.truths(row, ALL_SHOWN))
+    for thing in judged.OVER:
+        assert not {"outfit_kind", "outfit_colour"} & set(judged.truths({**row, thing: True}, ALL_SHOWN))
+
+
+def test_what_cannot_reach_the_floor_is_shipped_coarser_or_not_at_all(tmp_path):
+    classes = {"side": ("back", "back_three_quarter", "front", "side", "three_quarter"), "framing": ("a", "b")}
+    targets = {"side": np.array([0, 1, 2, 3, 4] * 8), "framing": np.array([0, 1] * 20)}
+    azimuths = np.array([180, 130, 0, 90, 50] * 8, float)
+    blank = np.zeros((40, 8, 8, 3), np.uint8)
+    some = judged.Examples(np.arange(40), targets, classes, azimuths, np.arange(40), blank, blank, blank[..., 0])
+    confused = {"side": np.array([1, 0, 4, 3, 2] * 8), "framing": np.ones(40, int)}  # the five are taken for neighbours
+
+    class Told(judges.Network):
+        def forward(self, pixels):
+            chosen = {
+                name: torch.nn.functional.one_hot(torch.tensor(said[: len(pixels)]), len(classes[name]))
+                for name, said in confused.items()
+            }
+            return {name: 9 * rows.float() for name, rows in chosen.items()}
+
+    found = train_judges.finish(Told({name: len(labels) for name, labels in classes.items()}), some, tmp_path)
+    assert found["side"] == (1, 1)
+    assert found["framing"] == (0.5, 0.5)
+    shipped = json.loads((tmp_path / judges.CONFIG).read_text())["attributes"]
+    assert set(shipped) == {"side"}
+    assert len(set(shipped["side"]["classes"])) == 3
+    assert shipped["side"]["accuracy"] == 1
+
+
 def test_what_is_not_shown_teaches_nothing():
     torch.manual_seed(0)
     targets = {"framing": np.array([0, 1]), "side": np.array([-1, -1])}

@@ -67,6 +67,41 @@ def test_a_head_reads_the_colour_of_its_part():
     assert read[:, -1].tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0, 0, 0])
 
 
+def test_classes_that_share_a_label_are_added_up():
+    each = Attribute(("back", "back or side", "front", "back or side"), ("full_body",))
+    assert each.labels == ("back", "back or side", "front")
+    rows = np.array([[0.3, 0.2, 0.15, 0.35], [0.1, 0.1, 0.7, 0.1]], np.float32)
+    assert np.allclose(each.merged(rows), [[0.3, 0.55, 0.15], [0.1, 0.2, 0.7]])
+
+
+def test_a_judge_says_the_label_that_classes_share(network, tmp_path):
+    shared = {"shoes_kind": Attribute(("boots or sandals", "heels", "boots or sandals"), ("full_body",), 1.0, 0.95)}
+    judges.save(tmp_path, network, shared)
+    court, some = judges.load(tmp_path), pictures(24)
+    assert court.attributes == shared
+    found = court.predict(some)["shoes_kind"]
+    with torch.no_grad():
+        odds = torch.softmax(network(judges.to_pixels(np.stack([judges.fit(p) for p in some])))["shoes_kind"], 1)
+    heels = odds[:, 1].numpy()
+    assert found.labels == tuple("heels" if share > 0.5 else "boots or sandals" for share in heels)
+    assert np.allclose(found.confidence, np.maximum(heels, 1 - heels), atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("judged", "asked", "right"),
+    [
+        ("back or back_three_quarter", "back", True),
+        ("back or back_three_quarter", "back_three_quarter", True),
+        ("back or back_three_quarter", "three_quarter", False),
+        ("side", "side", True),
+        ("side", "back", False),
+        ("front or three_quarter", "front or three_quarter", True),
+    ],
+)
+def test_a_shared_label_agrees_with_each_of_its_classes(judged, asked, right):
+    assert judges.agrees(judged, asked) is right
+
+
 def test_predictions_do_not_depend_on_the_batch_or_the_container(folder, monkeypatch):
     court, some = judges.load(folder), pictures(5)
     whole = court.predict(some)

@@ -20,6 +20,7 @@ from training.evaluate.estimate import Floats
 from training.evaluate.features import Features, Vectors
 from training.evaluate.kept import kept
 from training.evaluate.sets import EvaluationSets, Material
+from training.judges import agrees
 
 if TYPE_CHECKING:
     from training.judges import Judges
@@ -100,7 +101,7 @@ class Seen:
         known = [name for name in (shows if names is None else names) if name in judged and name in shows]
         if not known or self.judged is None:
             return float("nan")
-        return float(np.mean([self.judged[row][name] == shows[name] for name in known]))
+        return float(np.mean([agrees(self.judged[row][name], shows[name]) for name in known]))
 
     def units(self, places: Sequence[Place]) -> tuple[list[int], np.ndarray]:
         """Rows of several places, and the number of its prompt for each: the unit of intervals."""
