@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from diversity.errors import DiversityError
 
 FOLDER = Path(__file__).parent / "assets" / "judges"
-SIDE, BATCH = 96, 64
+SIDE, BATCH = 128, 64
 CONFIG, WEIGHTS = "config.json", "judges.safetensors"
 MIDDLE_STAGE, MIDDLE_WIDTH, LAST_WIDTH = 4, 96, 320  # of mobilenetv2_100
 STAGES = {1: 24, 2: 32, 4: 96, 6: 320}  # widths of the maps that tell where the parts are, at a quarter of the size
@@ -202,10 +202,10 @@ def agrees(judged: str, asked: str) -> bool:
     return asked in judged.split(OR) or asked == judged
 
 
-def fit(pixels: UInt8Array) -> UInt8Array:
-    """A picture uint8 [h, w, 3] as the network wants it, uint8 [96, 96, 3]: whole, squashed to a square."""
-    mode = cv2.INTER_AREA if min(pixels.shape[:2]) > SIDE else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (SIDE, SIDE), interpolation=mode).astype(np.uint8)
+def fit(pixels: UInt8Array, side: int = SIDE) -> UInt8Array:
+    """A picture uint8 [h, w, 3] as the network wants it, uint8 [side, side, 3]: whole, squashed to a square."""
+    mode = cv2.INTER_AREA if min(pixels.shape[:2]) > side else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (side, side), interpolation=mode).astype(np.uint8)
 
 
 def to_pixels(pictures: UInt8Array) -> Tensor:

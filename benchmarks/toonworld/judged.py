@@ -44,7 +44,7 @@ RULES = {
     "hair_colour": Rule(BODY, "hair", 0.02),
     "hair_style": Rule(BODY, "hair", 0.02),
     "outfit_kind": Rule(("half_body", "full_body"), "outfit", 0.04, OVER),
-    "outfit_colour": Rule(("half_body", "full_body", "detail"), "outfit", 0.04, OVER),
+    "outfit_colour": Rule(("half_body", "full_body"), "outfit", 0.04, OVER),
     "shoes_kind": Rule(("full_body", "detail"), "shoes", 0.012),
     "shoes_colour": Rule(("full_body", "detail"), "shoes", 0.008),
     "background": Rule(FRAMINGS, "background", 0.3),

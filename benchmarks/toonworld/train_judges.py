@@ -33,7 +33,7 @@ from training.judges import Attribute, Network
 FLOOR = 0.95
 WEIGHTS = {"side": 1.5}
 AZIMUTH_WEIGHT, PARTS_WEIGHT, SMOOTHING = 2.0, 2.0, 0.02
-PARTS_SIDE = judges.SIDE // 4
+SMALL_SIDE = 96  # pixels, of the first steps: most is learnt there, at half the cost
 TEMPERATURES = np.geomspace(0.3, 3, 47)
 
 
@@ -43,11 +43,20 @@ class Settings:
 
     steps: int
     seed: int
+    small_steps: int = 3000
     batch: int = 48
     rate: float = 1e-3
     head_rate: float = 4e-3
+    fine_rate: float = 0.2
     warmup: int = 100
     decay: float = 0.995
+
+    def stage(self, step: int) -> tuple[int, float]:
+        """Side of the pictures in pixels, and share of the peak rates, at a step: first small ones, then whole ones."""
+        if step < self.small_steps:
+            return SMALL_SIDE, cosine(step, self.small_steps, self.warmup)
+        left = self.steps - self.small_steps
+        return judges.SIDE, self.fine_rate * cosine(step - self.small_steps, left, self.warmup)
 
 
 class Student(nn.Module):
@@ -73,10 +82,9 @@ def begin_from(student: Student, weights: Path, pictures: Picture) -> None:
     trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
 
 
-def augmented(picture: Picture, parts: Picture, rng: np.random.Generator) -> tuple[Picture, Picture]:
-    """A slightly different shot uint8 [96, 96, 3] of uint8 [s, s, 3], and its parts uint8 [24, 24] of [p, p].
-
-    Mirrored, cropped, shrunk; colours stay.
+def augmented(picture: Picture, parts: Picture, side: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    """A slightly different shot, uint8 [side, side, 3], of a picture uint8 [s, s, 3], and its parts, uint8 [side/4,
+    side/4] of [p, p]. Mirrored, cropped, shrunk; colours stay.
     """
     high, wide = rng.uniform(0.9, 1.0, 2)
     top, left, mirror = rng.uniform(0, 1 - high), rng.uniform(0, 1 - wide), int(rng.choice((-1, 1)))
@@ -88,8 +96,8 @@ def augmented(picture: Picture, parts: Picture, rng: np.random.Generator) -> tup
     if rng.random() < 0.2:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(40, 95))]
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
-    values = judges.fit(picture) * rng.uniform(0.96, 1.04) + rng.normal(0, 2)
-    coarse = cv2.resize(np.ascontiguousarray(parts), (PARTS_SIDE, PARTS_SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
+    values = judges.fit(picture, side) * rng.uniform(0.96, 1.04) + rng.normal(0, 2)
+    coarse = cv2.resize(np.ascontiguousarray(parts), (side // 4, side // 4), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.clip(values, 0, 255).astype(np.uint8), coarse.astype(np.uint8)
 
 
@@ -99,17 +107,17 @@ def _cropped(pixels: Picture, box: tuple[float, float, float, float]) -> Picture
     return pixels[top : top + high, left : left + wide]
 
 
-def batch(examples: Examples, seed: int, step: int, count: int) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
-    """The `step`-th batch: pixels float32 [n, 3, 96, 96], parts int64 [n, 24, 24] and its items; every second picture
+def batch(examples: Examples, settings: Settings, step: int) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+    """The `step`-th batch: pixels float32 [n, 3, s, s], parts int64 [n, s/4, s/4] and its items; every second picture
     is a decoded one.
     """
-    rng = np.random.default_rng([seed, step, 11])
-    items = rng.integers(len(examples.index), size=count)
+    rng, (side, _) = np.random.default_rng([settings.seed, step, 11]), settings.stage(step)
+    items = rng.integers(len(examples.index), size=settings.batch)
     pictures, parts = [], []
     for item in items:
         row = examples.index[item]
         source = examples.decoded if row % 2 else examples.pixels
-        picture, places = augmented(np.asarray(source[row]), np.asarray(examples.parts[row]), rng)
+        picture, places = augmented(np.asarray(source[row]), np.asarray(examples.parts[row]), side, rng)
         pictures.append(picture)
         parts.append(places)
     return judges.to_pixels(np.stack(pictures)), torch.from_numpy(np.stack(parts)).long(), items
@@ -215,8 +223,8 @@ def train(examples: Examples, held_out: Examples, out: Path, work: Path, setting
     fit.resume()
     watched, began = np.random.default_rng(0).permutation(len(held_out.index))[:400], time.time()
     for step in range(fit.step, settings.steps):
-        pixels, parts, items = batch(examples, settings.seed, step, settings.batch)
-        set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
+        pixels, parts, items = batch(examples, settings, step)
+        set_rate(optimiser, settings.stage(step)[1])
         loss, shares = loss_of(student, pixels, parts, items, examples)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -244,7 +252,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, required=True, help="ImageNet MobileNetV2 weights")
     parser.add_argument("--work", type=Path, help="decoded pictures, checkpoints, log (default: DATA/judges_work)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3900)
     parser.add_argument("--threads", type=int, help="torch threads")
     args = parser.parse_args(argv)
     if args.threads:

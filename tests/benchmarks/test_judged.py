@@ -125,7 +125,7 @@ def test_what_is_not_shown_teaches_nothing():
     targets = {"framing": np.array([0, 1]), "side": np.array([-1, -1])}
     some = examples([10, 20], targets)
     student = train_judges.Student(some.classes).train()
-    places = torch.full((2, train_judges.PARTS_SIDE, train_judges.PARTS_SIDE), 3)
+    places = torch.full((2, 24, 24), 3)
     loss, parts = train_judges.loss_of(student, torch.randn(2, 3, 96, 96), places, np.arange(2), some)
     loss.backward()
     assert student.network.heads["framing"].weight.grad.abs().sum() > 0
@@ -139,8 +139,8 @@ def test_augmentation_leaves_colours_true():
     for colour in (*CLOTH_COLOURS.values(), *HAIR_COLOURS.values()):
         flat = np.broadcast_to(np.array(colour, np.uint8), (128, 128, 3))
         for _ in range(5):
-            shot, _ = train_judges.augmented(flat, np.zeros((64, 64), np.uint8), rng)
-            assert shot.shape == (judges.SIDE, judges.SIDE, 3)
+            shot, _ = train_judges.augmented(flat, np.zeros((64, 64), np.uint8), 96, rng)
+            assert shot.shape == (96, 96, 3)
             assert np.abs(shot.astype(int).mean((0, 1)) - colour).max() < 20
 
 
@@ -150,7 +150,7 @@ def test_parts_stay_where_they_are_in_the_augmented_picture():
     parts[8:40, 20:50] = 0
     picture = np.where(np.kron(parts, np.ones((2, 2)))[..., None] == 0, 255, 0).astype(np.uint8).repeat(3, 2)
     for _ in range(40):
-        shot, coarse = train_judges.augmented(picture, parts, rng)
+        shot, coarse = train_judges.augmented(picture, parts, 96, rng)
         small = cv2.resize(shot, coarse.shape, interpolation=cv2.INTER_AREA)[..., 0]
         clear = (small < 40) | (small > 215)
         assert clear.mean() > 0.7
@@ -176,13 +176,27 @@ def test_batches_are_the_same_every_time_and_half_of_them_decoded():
     some = examples([0] * 200, {"framing": np.zeros(200, int)})
     decoded = np.full((200, 8, 8, 3), 255, np.uint8)
     some = dataclasses.replace(some, decoded=decoded)
-    pixels, parts, items = train_judges.batch(some, 0, 3, 64)
-    again = train_judges.batch(some, 0, 3, 64)
+    settings = train_judges.Settings(steps=10, seed=0, small_steps=8, batch=64)
+    pixels, parts, items = train_judges.batch(some, settings, 3)
+    again = train_judges.batch(some, settings, 3)
+    assert pixels.shape == (64, 3, 96, 96)
+    assert train_judges.batch(some, settings, 8)[0].shape == (64, 3, judges.SIDE, judges.SIDE)
     assert torch.equal(pixels, again[0])
     assert torch.equal(parts, again[1])
     assert np.array_equal(items, again[2])
     bright = pixels.mean((1, 2, 3)) > 0
     assert bright.tolist() == [bool(item % 2) for item in items]
+
+
+def test_small_pictures_come_first_and_whole_ones_at_lower_rates():
+    settings = train_judges.Settings(steps=4200, seed=0)
+    sides, rates = zip(*(settings.stage(step) for step in range(4200)), strict=True)
+    assert sides[:3000] == (96,) * 3000
+    assert sides[3000:] == (judges.SIDE,) * 1200
+    assert max(rates) == rates[100] == 1
+    assert max(rates[3000:]) == pytest.approx(settings.fine_rate)
+    assert rates[2999] < 0.01
+    assert rates[-1] < 0.01
 
 
 def test_overconfident_logits_are_cooled():
