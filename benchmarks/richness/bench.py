@@ -78,13 +78,13 @@ class Bench:
         if arm is None or arm is arms.IDENTITY:
             return
         cast = self.cast(job.character)
-        self._train(sets.write(arm.make(cast.pool, cast.others), self.folder / "sets" / job.id), arm, cast.seed)
+        self._train(sets.write(arm.make(cast.pool, cast.others), self.set_folder(job)), arm, cast.seed)
 
     def made(self, job: Job, arm: Arm, cast: Cast) -> dict[str, Any]:
         """The row of one LoRA on the set that `arm` makes of the pictures of `cast`, whatever arms the ladder has."""
         material = arm.make(cast.pool, cast.others)
         began = time.process_time()
-        folder = self.folder / "sets" / job.id
+        folder = self.set_folder(job)
         written = sets.write(material, folder)
         run = None if arm is arms.IDENTITY else self._train(written, arm, cast.seed)
         trained = time.process_time()
@@ -101,6 +101,10 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         found["cpu_s"] = {"train": round(trained - began, 1), "evaluate": round(time.process_time() - trained, 1)}
         return found
+
+    def set_folder(self, job: Job) -> Path:
+        """Where a set lies; sets of other pools lie elsewhere, so that no LoRA of theirs is taken for this one's."""
+        return self.folder / f"sets-{pool.VERSION}" / job.id
 
     def cast(self, character: str) -> Cast:
         """A character with its pictures.

@@ -18,6 +18,7 @@ from benchmarks.richness.people import OTHERS_SEED, Subject, Toon, second_form
 from benchmarks.toonworld import prompts, render
 from benchmarks.toonworld.camera import FRAMINGS, Shot
 from benchmarks.toonworld.character import sample_character
+from benchmarks.toonworld.figures import ZOOM
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.scene import Picture, Renderer
 from diversity import record
@@ -36,7 +37,7 @@ COMMON = (  # the common held-out set; every view of `asked.VIEWS` is in it
 )
 RELATED, PRIOR, STYLES, STYLE_SHOTS = 16, 6, 16, 4
 KEPT = ("caption", "group", "view", "background", "azimuth")  # of an item, beside its pixels
-VERSION = 1  # of what is drawn: raise it when that changes
+VERSION = 2  # of what is drawn: raise it when that changes
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _shot(key: list[int], framing: str, azimuth: float, **changes: object) -> Sh
         roll=float(rng.normal(0, 1.5)),
         style="shaded",
     )
+    if framing in ("headshot", "half_body"):
+        shot = replace(shot, zoom=float(rng.uniform(*ZOOM[framing])))  # nobody takes the one for the other
     if framing == "full_body":
         shot = replace(shot, zoom=float(rng.uniform(0, 0.35)))  # not lost in the picture
     if framing == "detail":

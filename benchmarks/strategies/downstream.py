@@ -63,7 +63,7 @@ class Downstream:
             kept = sets.subset(ready, items, job.arm, number)
         except SelectionError as error:
             raise TrainingError(str(error)) from None
-        sets.keep_only(kept, folder / "sets" / job.id)
+        sets.keep_only(kept, self.bench.set_folder(job))
         arm = Arm(job.arm, "subset", lambda own, _: Material(kept.items, sets.held_out(own), []))
         row = self.bench.made(job, arm, Cast(who, pool, pools.others(folder / "pools"), number))
         about = {"pool": sets.STRATEGIES[job.arm], "candidates": len(items), "judged": self.bench.judges is not None}

@@ -66,7 +66,7 @@ def test_one_lora_from_pictures_to_its_row(bench, monkeypatch):
     who = people.toons()[0].name
     job = arms.Job(f"mono16-{who}", "core", "mono16", who)
     bench.train(job)
-    trained = list((bench.folder / "sets" / job.id).rglob("run.json"))
+    trained = list(bench.set_folder(job).rglob("run.json"))
     assert len(trained) == 1
     monkeypatch.setattr("benchmarks.richness.bench.train", None)  # `row` finds the LoRA there
     row = bench.row(job)
@@ -92,7 +92,7 @@ def test_one_lora_from_pictures_to_its_row(bench, monkeypatch):
     ):
         assert math.isfinite(score(row, measure, **settings)), measure
     assert math.isfinite(score(row, "truth.lost", 1, weight=1.0))  # the earlier reading
-    assert not (bench.folder / "sets" / row["id"]).exists()
+    assert not bench.set_folder(job).exists()
     assert (bench.folder / "loras" / row["id"]).is_dir()
 
     untrained = bench.row(arms.Job(f"identity-{who}", "identity", "identity", who))

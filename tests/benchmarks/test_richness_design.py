@@ -203,3 +203,13 @@ def test_a_pool_is_drawn_once(tmp_path, monkeypatch):
             assert (a.caption, a.group, a.view, a.azimuth) == (b.caption, b.group, b.view, b.azimuth)
     assert "shoes" in first.part("turn/detail")[0].caption
     pool.renderer.cache_clear()
+
+
+def test_pools_are_framed_as_judges_learnt_framings():
+    least, most = pool.ZOOM["headshot"]
+    for one in pool.plan(5, claims=True):
+        if one.part == "mono":  # frames of one scene, jittered
+            assert least <= one.shot.zoom <= most + 0.3
+        else:
+            low, high = pool.ZOOM[one.shot.framing]
+            assert low <= one.shot.zoom <= high, one.part

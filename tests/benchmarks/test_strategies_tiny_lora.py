@@ -72,5 +72,5 @@ def test_one_lora_from_choice_to_row_which_is_not_made_again(tiny, tmp_path):
     for measure in ("loss.held_out", "loss.gap", "memory.nearer", "colour.towards", "variety.ratio", "truth.copied"):
         assert np.isfinite(score(row, measure)), measure
     assert not [one for one in row["scores"] if one["measure"] in ("truth.lost", "truth.identity")]
-    assert not (tiny.folder / "sets" / row["id"]).exists()
+    assert not tiny.set_folder(plan[0]).exists()
     assert (tiny.folder / "loras" / row["id"]).is_dir()
