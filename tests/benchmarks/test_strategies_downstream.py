@@ -140,6 +140,9 @@ class Bench:
         self.folder, self.judges, self.base = folder, judges, "a base"
         self.trained = []
 
+    def set_folder(self, job):
+        return self.folder / "sets" / job.id
+
     def made(self, job, arm, cast):
         material = arm.make(cast.pool, cast.others)
         self.trained.append((job.id, cast.seed, arm.steps, len(material.train), len(material.own)))
