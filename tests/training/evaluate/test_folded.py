@@ -55,7 +55,7 @@ def test_folds_that_cannot_be_are_refused() -> None:
     train_command.arguments(parser, "train")
     for words in (["--folds", "1"], ["--folds", "-2"], ["--folds", "3", "--resume", "x"]):
         with pytest.raises(ConfigError, match="--folds takes"):
-            train_command._folds(TrainConfig(), parser.parse_args(["pictures", *words]))
+            train_command._folds(parser.parse_args(["pictures", *words]))
 
 
 @pytest.fixture(scope="module")
