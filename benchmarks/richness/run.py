@@ -82,7 +82,8 @@ def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) 
 
 def ahead(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) -> int:
     """Train the LoRAs of at most `limit` missing rows, and measure none; how many there are."""
-    missing = [job for job in todo if job.id not in done(results)][:limit]
+    known = done(results)
+    missing = [job for job in todo if job.id not in known][:limit]
     for number, job in enumerate(missing, start=1):
         began = time.perf_counter()
         with contextlib.suppress(TrainingError):  # its row will say so

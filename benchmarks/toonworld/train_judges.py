@@ -192,21 +192,21 @@ def finish(network: Network, held_out: Examples, out: Path) -> dict[str, tuple[f
     """Measure on unseen characters, write what reaches the floor; accuracies as rendered and as decoded of all."""
     items = np.arange(len(held_out.index))
     plain, through = (logits_of(network, held_out, items, passed) for passed in (False, True))
-    found = {}
-    for coarse in (False, True):
-        scores = [accuracies(logits, held_out, items, coarse=coarse) for logits in (plain, through)]
-        for name, classes in held_out.classes.items():
-            if name not in found or (found[name][1] < FLOOR and judged.merged(name, classes) != classes):
-                labels = judged.merged(name, classes) if coarse else classes
-                found[name] = labels, min(score[name] for score in scores), tuple(score[name] for score in scores)
-    shipped = {}
-    for name, (labels, least, _) in found.items():
-        if least >= FLOOR:
+    fine, coarse = (
+        [accuracies(logits, held_out, items, coarse=merge) for logits in (plain, through)] for merge in (False, True)
+    )
+    measured, shipped = {}, {}
+    for name, labels in held_out.classes.items():
+        right = tuple(score[name] for score in fine)
+        if min(right) < FLOOR:
+            labels, right = judged.merged(name, labels), tuple(score[name] for score in coarse)
+        measured[name] = right
+        if min(right) >= FLOOR:
             seen, target = torch.from_numpy(asked(held_out, name, labels)), torch.from_numpy(held_out.targets[name])
             warmth = temperature_of([plain[name], through[name]], target, seen)
-            shipped[name] = Attribute(labels, RULES[name].framings, warmth, least)
+            shipped[name] = Attribute(labels, RULES[name].framings, warmth, min(right))
     judges.save(out, network, shipped)
-    return {name: scores for name, (_, _, scores) in found.items()}
+    return measured
 
 
 def train(examples: Examples, held_out: Examples, out: Path, work: Path, settings: Settings, start: Path) -> None:

@@ -24,8 +24,9 @@ from benchmarks.toonworld.parts import build_character
 from benchmarks.toonworld.poses import Skeleton, build_skeleton, sample_pose
 from benchmarks.toonworld.render import WORLDS
 from benchmarks.toonworld.scene import Picture, Renderer, sample_lights
+from training import judges
 
-PARTS = ("hair", "outfit", "shoes", "background")
+*PARTS, _ = judges.PARTS  # hair, outfit, shoes, background
 OTHER = len(PARTS)  # skin, props, whatever else is worn
 SIZE, SAVE_EVERY = 64, 500
 MARKS = {"hair": "marked red", "outfit": "marked green", "shoes": "marked blue"}

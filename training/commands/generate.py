@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diversity.commands.common import emit, progress
 from diversity.errors import InputError
+from training.commands.needs import packages
 
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -54,9 +55,7 @@ def run(name: str, options: argparse.Namespace) -> int:
         "size": _size(options.size),
     }
     stack = [_stacked(text) for text in options.stack]  # before the slow imports: a slip is told at once
-    from training.commands import needs
-
-    needs.packages()
+    packages()
     from training.drawing import Place, draw, plan
 
     same = {key: getattr(options, key) for key in ("negative", "steps", "guidance", "batch")}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diversity.commands.common import setting_value
 from diversity.errors import ConfigError
+from training.commands.needs import packages
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
@@ -94,9 +95,8 @@ def run(name: str, options: argparse.Namespace) -> int:
     from diversity.commands.common import emit, progress
     from diversity.dataset import Dataset
     from training import runs
-    from training.commands import needs
 
-    needs.packages()
+    packages()
     from training.folds import train_folds
     from training.train import train
 
