@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.toonworld import captions
+from benchmarks.toonworld import captions, prompts
 from benchmarks.toonworld.camera import side_of
 from training.evaluate.sets import Prompt
 
@@ -23,16 +23,16 @@ VIEWS = (  # framing, azimuth
     ("detail", 0.0),
 )
 NOVEL = (  # framing, side, what else
-    ("full_body", "front", {"background": "horizon"}),
-    ("half_body", "side", {"background": "horizon"}),
+    ("full_body", "front", {"background": "green horizon"}),
+    ("half_body", "side", {"background": "pink horizon"}),
     ("half_body", "three_quarter", {"outfit": "red dress"}),
     ("full_body", "front", {"outfit": "blue coat"}),
 )
 UNRELATED = (
-    ("full_body", "front", "green", "ponytail", "purple coat", "gradient"),
+    ("full_body", "front", "green", "ponytail", "purple coat", "teal gradient"),
     ("half_body", "side", "black", "short", "white shirt_trousers", "white"),
-    ("headshot", "three_quarter", "pink", "long", "red dress", "flat"),
-    ("full_body", "back", "brown", "bob", "orange tunic", "horizon"),
+    ("headshot", "three_quarter", "pink", "long", "red dress", "blue flat"),
+    ("full_body", "back", "brown", "bob", "orange tunic", "yellow horizon"),
 )
 
 Looks = Mapping[str, str]
@@ -87,7 +87,7 @@ def novel(own: Looks) -> list[Prompt]:
     for framing, side, more in NOVEL:
         asked = {"framing": framing, "side": side, **_split(more)}
         asked = {name: label for name, label in asked.items() if own.get(name) != label}
-        words = [_words(framing, side), *(captions.phrase(slot, value, None) for slot, value in more.items())]
+        words = [_words(framing, side), *(_phrase(slot, value) for slot, value in more.items())]
         text = f"{TRIGGER}, {', '.join(words)}"
         found.append(Prompt(text=text, kind="novel", shows=asked, asks=tuple(asked)))
     return found
@@ -101,7 +101,7 @@ def unrelated() -> list[Prompt]:
         asked = {"framing": framing, "side": side, **_split(values)}
         if framing == "headshot":
             asked = {name: label for name, label in asked.items() if not name.startswith("outfit")}
-        said = [_words(framing, side), *(captions.phrase(slot, value, None) for slot, value in values.items())]
+        said = [_words(framing, side), *(_phrase(slot, value) for slot, value in values.items())]
         found.append(Prompt(text=", ".join(said), kind="unrelated", shows=asked, asks=tuple(asked)))
     return found
 
@@ -127,9 +127,19 @@ def _words(framing: str, side: str) -> str:
     return f"{captions.phrase('side', side, None)}, {captions.phrase('framing', shown, None)}"
 
 
+def _phrase(slot: str, value: str) -> str:
+    """In the plainest words; backgrounds with their colour."""
+    if slot != "background":
+        return captions.phrase(slot, value, None)
+    *colour, kind = value.split()
+    return prompts.before("".join(colour), captions.phrase(slot, kind, None))
+
+
 def _split(values: Mapping[str, str]) -> dict[str, str]:
-    """Outfits as colour and kind."""
+    """Outfits as colour and kind; backgrounds by kind alone, which is what is judged."""
     found = {name: value for name, value in values.items() if name != "outfit"}
+    if "background" in values:
+        found["background"] = values["background"].split()[-1]
     if "outfit" in values:
         found["outfit_colour"], found["outfit_kind"] = values["outfit"].split(" ", 1)
     return found

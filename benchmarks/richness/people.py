@@ -24,7 +24,7 @@ TOONS = (0, 1, 3, 10, 12, 17, 19, 21)  # what `first_admitted` finds; a test loo
 KAYKIT = ("Barbarian", "Knight", "Rogue")
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "data" / "kaykit_models"
 # Whom the base and the judges were made with: world, seed, count (fewer were rendered).
-SEEN = (("all", 11, 20_000), ("all", 12, 20_000), ("plain", 21, 5_000), ("figures", 31, 5_000))
+SEEN = (("all", 11, 20_000), ("all", 12, 20_000), ("plain", 21, 5_000), ("figures", 31, 10_000))
 SHOES_SHOWN = 0.04  # least share of a detail's pixels
 LOOKS = ("hair_colour", "hair_style", "outfit_colour", "outfit_kind", "shoes_colour", "shoes_kind")
 

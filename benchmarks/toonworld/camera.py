@@ -28,7 +28,7 @@ def side_of(azimuth: float) -> str:
 @dataclass(frozen=True)
 class Shot:
     """One picture of a character. Angles in degrees; ``phase`` and ``mouth`` in 0..1; ``zoom``, ``shift_*`` are
-    framing slack in 0..1.
+    framing slack in 0..1; ``backdrop`` is the background's colour, one of ``scene.BACKDROPS``, or empty for any.
     """
 
     framing: str
@@ -48,6 +48,7 @@ class Shot:
     roll: float = 0.0
     fov: float = 28.0
     style: str = "shaded"
+    backdrop: str = ""
 
     @property
     def side(self) -> str:

@@ -152,7 +152,7 @@ def draw_rgba(renderer: Renderer, model: Model, shot: Shot, prop: str = "none") 
 def draw_picture(renderer: Renderer, model: Model, shot: Shot, prop: str = "none") -> Picture:
     """The finished picture, RGB uint8 [size, size, 3]."""
     rgba = draw_rgba(renderer, model, shot, prop)
-    return composite(rgba, draw_background(shot.background, shot.scene_seed, renderer.size))
+    return composite(rgba, draw_background(shot.background, shot.scene_seed, renderer.size, shot.backdrop))
 
 
 def tells_the_truth(renderer: Renderer, model: Model, shot: Shot, prop: str) -> bool:

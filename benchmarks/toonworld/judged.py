@@ -40,7 +40,7 @@ class Rule:
 
 RULES = {
     "framing": Rule(),
-    "side": Rule(BODY),
+    "side": Rule(BODY, "hair", 0.02),  # a head large enough to tell its face from its back
     "hair_colour": Rule(BODY, "hair", 0.02),
     "hair_style": Rule(BODY, "hair", 0.02),
     "outfit_kind": Rule(("half_body", "full_body"), "outfit", 0.04, OVER),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.toonworld import captions, character, plain
+from benchmarks.toonworld import captions, character, plain, scene
 from benchmarks.toonworld.camera import SIDES
 
 CONTEXT = 48
@@ -40,7 +40,15 @@ def caption(row: Mapping[str, object], rng: np.random.Generator) -> str:
     if rng.random() < SHUFFLED_SHARE:
         rng.shuffle(slots)
     parts = [captions.phrase(s, values[s], None if rng.random() < PLAIN_SHARE else rng) for s in slots]
+    if "background" in slots and row.get("backdrop") and rng.random() >= UNSAID_ELSE:
+        place = slots.index("background")
+        parts[place] = before(str(row["backdrop"]), parts[place])
     return ", ".join(part for part in parts if part)
+
+
+def before(colour: str, background: str) -> str:
+    """The words of a background with its colour's name; white has none to add."""
+    return f"{colour} {background}".strip()
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,9 @@ def sample_wanted(seed: int) -> Wanted:
         "outfit": f"{rng.choice(list(character.CLOTH_COLOURS))} {outfit}",
         "background": str(rng.choice(list(plain.BACKGROUNDS))),
     }
-    text = ", ".join(captions.phrase(slot, values[slot], None) for slot in ORDER if slot in values)
+    colour_behind = "" if values["background"] == "white" else str(rng.choice(list(scene.BACKDROPS)))
+    *look, background = (captions.phrase(slot, values[slot], None) for slot in ORDER if slot in values)
+    text = ", ".join([*look, before(colour_behind, background)])
     colour, kind = values["outfit"].split(" ", 1)
     return Wanted(text, {**values, "outfit_colour": colour, "outfit_kind": kind})
 

@@ -87,9 +87,8 @@ def draw_rgba(renderer: Renderer, person: Character, shot: Shot) -> Picture:
 
 def draw_picture(renderer: Renderer, person: Character, shot: Shot) -> Picture:
     """The finished picture, RGB uint8 [size, size, 3]."""
-    return composite(
-        draw_rgba(renderer, person, shot), draw_background(shot.background, shot.scene_seed, renderer.size)
-    )
+    behind = draw_background(shot.background, shot.scene_seed, renderer.size, shot.backdrop)
+    return composite(draw_rgba(renderer, person, shot), behind)
 
 
 def label_row(person: Character, shot: Shot, group: str) -> dict[str, object]:

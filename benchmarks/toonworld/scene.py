@@ -21,6 +21,18 @@ CEL_SHADER = """//VTK::Light::Impl
   fragOutput0.rgb = min(tone * band, vec3(1.0));
 """
 BACKGROUNDS = ("flat", "gradient", "noise", "horizon", "outdoors", "indoors", "pattern", "white")
+BACKDROPS: dict[str, tuple[int, int, int]] = {
+    "red": (214, 120, 112),
+    "orange": (240, 184, 124),
+    "yellow": (240, 222, 138),
+    "green": (142, 196, 142),
+    "teal": (116, 190, 190),
+    "blue": (124, 162, 222),
+    "purple": (176, 148, 214),
+    "pink": (240, 182, 206),
+    "grey": (164, 168, 176),
+}
+PALE, SHADE = 0.75, 0.55  # how white a gradient of one colour ends, how dark the ground before a wall of one colour is
 Picture = NDArray[np.uint8]
 
 
@@ -31,10 +43,12 @@ def random_colour(rng: np.random.Generator) -> Array:
     return 255 * value * (1 - saturation + saturation * ramp)
 
 
-def draw_background(kind: str, seed: int, size: int) -> Picture:
+def draw_background(kind: str, seed: int, size: int, backdrop: str = "") -> Picture:
     """Background uint8 [size, size, 3] of one of ``BACKGROUNDS``; the same seed gives the same picture at every size
-    (nearly).
+    (nearly). With a `backdrop`, a flat one, a gradient or a horizon in one of ``BACKDROPS``.
     """
+    if backdrop:
+        return _of_one_colour(kind, seed, size, np.array(BACKDROPS[backdrop], float))
     rng = np.random.default_rng([seed, 7])
     first, second = random_colour(rng), random_colour(rng)
     rows = np.linspace(0, 1, size)[:, None, None]
@@ -62,6 +76,17 @@ def draw_background(kind: str, seed: int, size: int) -> Picture:
     else:
         canvas = _scene(kind, rng, size)
     return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _of_one_colour(kind: str, seed: int, size: int, colour: Array) -> Picture:
+    """All of a background follows from its kind and colour, but for where a horizon lies."""
+    rows = np.linspace(0, 1, size)[:, None, None]
+    if kind == "gradient":
+        colour = colour + (255 - colour) * PALE * rows
+    elif kind == "horizon":
+        edge = np.random.default_rng([seed, 7]).uniform(0.5, 0.75)
+        colour = np.where(rows < edge, colour, colour * SHADE)
+    return np.broadcast_to(colour, (size, size, 3)).round().astype(np.uint8)
 
 
 def _pattern(rng: np.random.Generator, first: Array, second: Array, size: int) -> Array:

@@ -191,8 +191,10 @@ def velocity_loss(model: Model, noisy: Tensor, timesteps: Tensor, tokens: Tensor
 
 def assemble(model: Model, vae_folder: Path, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
     """An ordinary pipeline around the parts."""
+    vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32)
+    vae.register_to_config(_name_or_path="")  # else the configuration that ships names a folder of this machine
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32),
+        vae=vae,
         text_encoder=model.text,
         tokenizer=tokenizer,
         unet=model.unet,

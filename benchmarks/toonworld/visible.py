@@ -35,7 +35,7 @@ PURE = {"marked red": (255, 0, 0), "marked green": (0, 255, 0), "marked blue": (
 
 def shot_of(row: Mapping[str, object]) -> Shot:
     """The shot that a row of labels describes."""
-    return Shot(**{field.name: row[field.name] for field in fields(Shot)})  # type: ignore[arg-type]
+    return Shot(**{field.name: row[field.name] for field in fields(Shot) if field.name in row})  # type: ignore[arg-type]
 
 
 def marked(person: Character, bones: Skeleton) -> tuple[NDArray[np.float64], NDArray[np.int64], Picture]:

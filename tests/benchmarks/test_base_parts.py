@@ -23,7 +23,7 @@ from benchmarks.toonworld import captions, character, figures, fitting, linear_c
 from benchmarks.toonworld.camera import FRAMINGS, SIDES  # noqa: E402
 from benchmarks.toonworld.character import sample_character  # noqa: E402
 from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
-from benchmarks.toonworld.scene import BACKGROUNDS, draw_background  # noqa: E402
+from benchmarks.toonworld.scene import BACKDROPS, BACKGROUNDS, draw_background  # noqa: E402
 
 SAMPLE = Path(__file__).resolve().parents[2] / "diversity" / "assets" / "sample_set" / "10_mira"
 SPECIALS = 2
@@ -201,6 +201,32 @@ def test_plain_pictures_show_bare_big_heads_all_round():
     assert {shot.framing for shot in shots} == set(plain.FRAMINGS)
     assert {shot.background for shot in shots} == set(plain.BACKGROUNDS) < set(BACKGROUNDS)
     assert all(abs(shot.zoom - 0.5) <= plain.SLACK and shot.roll == 0 for shot in shots)
+    assert {shot.backdrop for shot in shots if shot.background != "white"} == set(BACKDROPS)
+    assert {shot.backdrop for shot in shots if shot.background == "white"} == {""}
+
+
+@pytest.mark.parametrize("colour", BACKDROPS)
+def test_the_colour_of_a_backdrop_says_what_a_background_looks_like(colour):
+    flat, other = (draw_background("flat", seed, 32, colour) for seed in (1, 2))
+    assert (flat == other).all()
+    assert (flat == np.array(BACKDROPS[colour])).all()
+    pale = draw_background("gradient", 1, 32, colour).astype(int)
+    assert (pale[0] == BACKDROPS[colour]).all()
+    assert (np.diff(pale[:, 0], axis=0) >= 0).all()
+    assert pale[-1].min() > 200
+    ground = draw_background("horizon", 1, 32, colour).astype(int)
+    steps = np.abs(np.diff(ground[:, 0], axis=0)).max(1)
+    assert (steps > 0).sum() == 1
+    assert steps.max() >= figures.STEP
+
+
+def test_captions_name_the_colour_of_a_backdrop():
+    row = {**label_row(plain.plain_character(3), plain.plain_shot(3, 1), ""), "backdrop": "teal"}
+    row = {**row, "background": "flat", "outfit_colour": "red", "shoes_colour": "red"}
+    texts = [prompts.caption(row, np.random.default_rng(seed)) for seed in range(400)]
+    named = [any(f"teal {word}" in text for word in captions.BACKGROUND_WORDS["flat"]) for text in texts]
+    assert abs(np.mean(named) - (1 - prompts.UNSAID_ELSE) ** 2) < 0.06
+    assert all(("teal" in text) == said for text, said in zip(texts, named, strict=True))
 
 
 def test_figures_show_what_judges_are_asked_for():
@@ -226,7 +252,9 @@ def test_a_prompt_names_all_its_values_and_no_other():
         parts = each.prompt.split(", ")
         assert set(prompts.JUDGED) <= set(each.values)
         named = [slot for slot in prompts.ORDER if slot in each.values]
-        assert parts == [captions.phrase(slot, each.values[slot], None) for slot in named]
+        *look, background = (captions.phrase(slot, each.values[slot], None) for slot in named)
+        colours = [""] if each.values["background"] == "white" else [f"{colour} " for colour in BACKDROPS]
+        assert parts in [[*look, colour + background] for colour in colours]
         assert f"{each.values['outfit_colour']} {each.values['outfit_kind']}" == each.values["outfit"]
 
 

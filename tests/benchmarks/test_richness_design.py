@@ -114,7 +114,7 @@ def test_rich_sets_go_around_the_turntable_in_every_framing():
 
 
 def test_no_set_shows_what_novel_prompts_ask_for():
-    novel = {more["background"] for _, _, more in asked.NOVEL if "background" in more}
+    novel = {prompt.shows["background"] for prompt in asked.novel({}) if "background" in prompt.shows}
     assert novel == {"horizon"}
     for seed in range(3):
         assert not novel & {one.shot.background for one in pool.plan(seed, claims=True)}
