@@ -55,13 +55,13 @@ NOISE = {
 }
 VARIANTS, UNCONDITIONAL_SHARE = 6, 0.1
 SAMPLE_PROMPTS = (
-    "from front, full body, pink hair, ponytail, blue dress, horizon background",
-    "from behind, half body, blonde hair, long hair, red coat, flat background",
-    "three-quarter view, portrait, blue hair, bob cut, white shirt, gradient background",
-    "from side, full body, black hair, short hair, green tunic, flat background",
+    "from front, full body, pink hair, ponytail, blue dress, green horizon background",
+    "from behind, half body, blonde hair, long hair, red coat, grey flat background",
+    "three-quarter view, portrait, blue hair, bob cut, white shirt, pink gradient background",
+    "from side, full body, black hair, short hair, green tunic, yellow flat background",
     "from front, portrait, red hair, spiky hair, black robe, white background",
-    "from behind, full body, white hair, twintails, purple skirt, horizon background",
-    "from front, half body, brown hair, hair bun, yellow dress, gradient background",
+    "from behind, full body, white hair, twintails, purple skirt, blue horizon background",
+    "from front, half body, brown hair, hair bun, yellow dress, teal gradient background",
     "from front, full body, orange boots, green hair, blue robe, white background",
 )
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from sets import curated, picture, select, small_set
 
 from diversity import Dataset
+from diversity.config import EncoderConfig
+from diversity.encoders import load_encoder
+from training import base as bases
+from training import lora
 from training.config import TrainConfig
+from training.evaluate.memorisation import Memorisation, memorisation
+from training.generate import GenerationPlan, generate
 from training.runs import Run
 from training.train import train
+
+SAMPLE = Path(__file__).resolve().parents[2] / "diversity" / "assets" / "sample_set" / "10_mira"
+LEARNT = ("010", "024", "110", "040")  # a full body, a face, a profile, a half body
 
 
 def last(run: Run, measure: str) -> float:
@@ -60,3 +72,44 @@ def test_the_gap_of_a_varied_set_is_smaller(tmp_path: Path, sd1_folder: Path) ->
     varied = learn(small_set(tmp_path / "varied", 16, sizes=[(64, 64)]), sd1_folder)
     narrow = learn(small_set(tmp_path / "narrow", 2, sizes=[(64, 64)]), sd1_folder)
     assert last(varied, "gap") < last(narrow, "gap")
+
+
+def learnt_by_heart(folder: Path, shift: int) -> Memorisation:
+    """What a LoRA draws that saw four pictures until it knew them, each with the caption of the one `shift` further on;
+    asked for by the captions themselves, in the order of the pictures, without guidance.
+    """
+    root = folder / "pictures"
+    root.mkdir(parents=True)
+    captions = [(SAMPLE / f"{name}.txt").read_text().strip() for name in LEARNT]
+    for number, name in enumerate(LEARNT):
+        shutil.copy(SAMPLE / f"{name}.jpg", root)
+        (root / f"{name}.txt").write_text(captions[(number + shift) % len(LEARNT)])
+    settings = {
+        "base": "toon",
+        "device": "cpu",
+        "steps": 700,
+        "batch_size": 4,
+        "lora": {"rank": 32, "targets": "all-linear", "conv_rank": 32},
+        "optimiser": {"lr": 0.003, "schedule": "cosine"},
+        "captions": {"dropout": 0, "shuffle": False},
+        "data": {"held_out": 0},
+        "save_every": 700,
+    }
+    run = train(curated(root, folder / "workspace"), TrainConfig.of(settings), fresh=True)
+    base = bases.load("toon", device="cpu")
+    adapters = [lora.load(base, run.lora, name="learnt")]
+    plan = GenerationPlan(prompts=tuple(captions), seeds=(1, 2), steps=20, guidance=1.0, weights=(1.0,))
+    encoder = load_encoder(EncoderConfig(model="toon"))
+    drawn = encoder.encode_images([sample.picture for sample in generate(base, adapters, plan)])
+    shown = encoder.encode_images([Image.open(SAMPLE / f"{name}.jpg").convert("RGB") for name in LEARNT])
+    return memorisation(drawn, shown, np.arange(len(LEARNT)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0, 1])
+def test_what_is_learnt_by_heart_is_drawn_again_where_its_caption_asks_for_it(tmp_path: Path, shift: int) -> None:
+    found = learnt_by_heart(tmp_path, shift)
+    asked = np.repeat(np.arange(len(LEARNT)), 2)  # two seeds of each caption
+    assert found.pairs.nearest.tolist() == ((asked - shift) % len(LEARNT)).tolist()
+    assert found.nearer.value > 0.95
+    assert found.copied.value >= 0.75

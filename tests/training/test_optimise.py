@@ -1,21 +1,25 @@
-"""The optional optimiser that needs no GPU: it learns, goes on exactly, and leaves stdout to results."""
+"""The optional optimisers: they learn, go on exactly, and leave stdout to results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 from sets import small_set
 from test_train import Hook, same, settings, weights
 
+from training import optimise
+from training.config import OptimiserConfig
 from training.train import train
 
 
-def test_prodigy_learns_and_goes_on_exactly_and_prints_no_result(
-    tmp_path: Path, sd1_folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("name", "module"), [("prodigy", "prodigyopt"), ("adamw8bit", "bitsandbytes")])
+def test_an_extra_learns_and_goes_on_exactly_and_prints_no_result(
+    tmp_path: Path, sd1_folder: Path, capsys: pytest.CaptureFixture[str], name: str, module: str
 ) -> None:
-    pytest.importorskip("prodigyopt")
-    config = settings(sd1_folder, steps=4, save_every=2, optimiser={"name": "prodigy", "warmup": 1})
+    pytest.importorskip(module)
+    config = settings(sd1_folder, steps=4, save_every=2, optimiser={"name": name, "warmup": 1}, lora={"rank": 256})
 
     def stop(step: int) -> None:
         if step == 3:
@@ -29,3 +33,14 @@ def test_prodigy_learns_and_goes_on_exactly_and_prints_no_result(
     assert same(weights(run), weights(whole))
     assert any(bool(value.any()) for name, value in weights(run).items() if "lora_B" in name)
     assert capsys.readouterr().out == ""
+
+
+def test_the_moments_of_eight_bits_are_kept_in_eight_bits() -> None:
+    pytest.importorskip("bitsandbytes")
+    weight = torch.nn.Parameter(torch.randn(256, 36, generator=torch.Generator().manual_seed(0)))
+    before, found = weight.detach().clone(), optimise.optimiser([weight], OptimiserConfig(name="adamw8bit", lr=0.01))
+    weight.square().sum().backward()
+    found.step()
+    moments = [found.state[weight][name] for name in ("state1", "state2")]
+    assert [moment.dtype for moment in moments] == [torch.uint8, torch.uint8]
+    assert (weight.abs() < before.abs()).float().mean() > 0.95
