@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import tarfile
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -338,13 +339,32 @@ def test_a_corrupt_record_is_named_with_what_to_do_and_that_works(
     assert state(open_at(root, tmp_path / "w")) == state(reference)
 
 
-@pytest.mark.skipif(os.name == "nt" or (hasattr(os, "geteuid") and os.geteuid() == 0), reason="root reads everything")
-def test_read_only_pictures_and_folders_are_no_obstacle(tmp_path: Path) -> None:
-    root = some(tmp_path / "set")
+NOBODY = 65534
+
+
+@pytest.fixture
+def nobodys(tmp_path: Path) -> Iterator[Path]:
+    """A folder of the user that the rest of the test runs as: for root nobody, since root reads everything."""
+    if not hasattr(os, "geteuid") or os.geteuid():
+        yield tmp_path
+        return
+    open_at(some(tmp_path / "warm"), tmp_path / "warm_workspace").scan()  # what is imported late may be root's alone
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights are not modes there")
+def test_read_only_pictures_and_folders_are_no_obstacle(nobodys: Path) -> None:
+    root = some(nobodys / "set")
     (root / "2.png").chmod(0)
     for path in (root / "0.png", root):
         path.chmod(path.stat().st_mode & ~0o222)
-    problems = dict(open_at(root, tmp_path / "w").scan().images.select("path", "problem").iter_rows())
+    problems = dict(open_at(root, nobodys / "w").scan().images.select("path", "problem").iter_rows())
     root.chmod(0o755)
     assert [path for path, problem in problems.items() if problem] == ["2.png"]
 
