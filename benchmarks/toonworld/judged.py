@@ -19,7 +19,12 @@ from training import judges
 
 Picture = NDArray[np.uint8]
 BODY = ("headshot", "half_body", "full_body")
-MERGED = {"side": (("front", "three_quarter"), ("side",), ("back_three_quarter", "back"))}  # where five are too many
+MERGED = {  # where five are too many, and where three are
+    "side": (
+        (("front", "three_quarter"), ("side",), ("back_three_quarter", "back")),
+        (("front", "three_quarter"), ("side", "back_three_quarter", "back")),
+    )
+}
 OVER = ("cape", "scarf", "backpack")  # taken for the outfit that it hides
 SLACK = 8.0  # degrees from a boundary of sides within which nobody is asked for the side
 JITTER = 0.15  # most noise on the latents of training pictures: what a UNet draws is not what an encoder gives
@@ -109,10 +114,13 @@ def asked(examples: Examples, name: str, labels: Collection[str] | None = None) 
     return seen
 
 
-def merged(name: str, classes: Sequence[str]) -> tuple[str, ...]:
-    """`classes` with those of `MERGED` under one label."""
-    label = {each: judges.OR.join(group) for group in MERGED.get(name, ()) for each in group}
-    return tuple(label.get(each, each) for each in classes)
+def readings(name: str, classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Labels of `classes`, the finest first: each its own, then those of `MERGED` under one label."""
+    found = [tuple(classes)]
+    for groups in MERGED.get(name, ()):
+        label = {each: judges.OR.join(group) for group in groups for each in group}
+        found.append(tuple(label[each] for each in classes))
+    return found
 
 
 def read(data: Path, split: str, decoded: Path, classes: Mapping[str, tuple[str, ...]] | None = None) -> Examples:

@@ -167,19 +167,18 @@ def logits_of(network: Network, examples: Examples, items: NDArray[np.int64], th
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def accuracies(
-    logits: dict[str, Tensor], examples: Examples, items: NDArray[np.int64], *, coarse: bool = False
-) -> dict[str, float]:
-    """Share of right answers by attribute; `coarse`: classes that share a label (`judged.MERGED`) are taken as one."""
-    found = {}
-    for name, scores in logits.items():
-        classes = examples.classes[name]
-        attribute = Attribute(judged.merged(name, classes) if coarse else classes, ())
-        said = attribute.merged(scores.softmax(1).numpy()).argmax(1)
-        labels = np.array([attribute.labels.index(label) for label in attribute.classes])
-        right = said == labels[examples.targets[name][items]]
-        found[name] = float(right[asked(examples, name, attribute.labels)[items]].mean())
-    return found
+def accuracy(scores: Tensor, examples: Examples, items: NDArray[np.int64], name: str, labels: tuple[str, ...]) -> float:
+    """Share of right answers to one attribute; classes that share one of `labels` are taken as one."""
+    attribute = Attribute(labels, ())
+    said = attribute.merged(scores.softmax(1).numpy()).argmax(1)
+    places = np.array([attribute.labels.index(label) for label in labels])
+    right = said == places[examples.targets[name][items]]
+    return float(right[asked(examples, name, attribute.labels)[items]].mean())
+
+
+def accuracies(logits: dict[str, Tensor], examples: Examples, items: NDArray[np.int64]) -> dict[str, float]:
+    """`accuracy` of every attribute, each class by itself."""
+    return {name: accuracy(rows, examples, items, name, examples.classes[name]) for name, rows in logits.items()}
 
 
 def temperature_of(logits: list[Tensor], targets: Tensor, seen: Tensor) -> float:
@@ -189,22 +188,21 @@ def temperature_of(logits: list[Tensor], targets: Tensor, seen: Tensor) -> float
 
 
 def finish(network: Network, held_out: Examples, out: Path) -> dict[str, tuple[float, float]]:
-    """Measure on unseen characters, write what reaches the floor; accuracies as rendered and as decoded of all."""
+    """Measure on unseen characters, write what reaches the floor in its finest reading (`judged.readings`); accuracies
+    as rendered and as decoded of all, of the coarsest reading where none reaches it.
+    """
     items = np.arange(len(held_out.index))
-    plain, through = (logits_of(network, held_out, items, passed) for passed in (False, True))
-    fine, coarse = (
-        [accuracies(logits, held_out, items, coarse=merge) for logits in (plain, through)] for merge in (False, True)
-    )
+    passes = [logits_of(network, held_out, items, through) for through in (False, True)]
     measured, shipped = {}, {}
-    for name, labels in held_out.classes.items():
-        right = tuple(score[name] for score in fine)
-        if min(right) < FLOOR:
-            labels, right = judged.merged(name, labels), tuple(score[name] for score in coarse)
-        measured[name] = right
-        if min(right) >= FLOOR:
-            seen, target = torch.from_numpy(asked(held_out, name, labels)), torch.from_numpy(held_out.targets[name])
-            warmth = temperature_of([plain[name], through[name]], target, seen)
-            shipped[name] = Attribute(labels, RULES[name].framings, warmth, min(right))
+    for name, classes in held_out.classes.items():
+        for labels in judged.readings(name, classes):
+            plain, through = (accuracy(logits[name], held_out, items, name, labels) for logits in passes)
+            measured[name] = plain, through
+            if min(plain, through) >= FLOOR:
+                seen, target = torch.from_numpy(asked(held_out, name, labels)), torch.from_numpy(held_out.targets[name])
+                warmth = temperature_of([logits[name] for logits in passes], target, seen)
+                shipped[name] = Attribute(labels, RULES[name].framings, warmth, min(plain, through))
+                break
     judges.save(out, network, shipped)
     return measured
 

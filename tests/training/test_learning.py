@@ -106,10 +106,12 @@ def learnt_by_heart(folder: Path, shift: int) -> Memorisation:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shift", [0, 1])
-def test_what_is_learnt_by_heart_is_drawn_again_where_its_caption_asks_for_it(tmp_path: Path, shift: int) -> None:
+@pytest.mark.parametrize(("shift", "copied"), [(0, 0.75), (1, 0.2)])  # wrong captions are harder to learn
+def test_what_is_learnt_by_heart_is_drawn_again_where_its_caption_asks_for_it(
+    tmp_path: Path, shift: int, copied: float
+) -> None:
     found = learnt_by_heart(tmp_path, shift)
     asked = np.repeat(np.arange(len(LEARNT)), 2)  # two seeds of each caption
     assert found.pairs.nearest.tolist() == ((asked - shift) % len(LEARNT)).tolist()
     assert found.nearer.value > 0.95
-    assert found.copied.value >= 0.75
+    assert found.copied.value >= copied > found.copied_null
