@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from exports import Pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,3 +17,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here: this test needs its real pictures")
     return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Pictures:
+    """An empty set of pictures to export."""
+    return Pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def three(pictures: Pictures) -> Pictures:
+    """A set of three."""
+    for number, weight in enumerate((0.5, 1.0, 1.76)):
+        pictures.add(f"{number}.png", f"caption {number}", weight=weight)
+    return pictures

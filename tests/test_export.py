@@ -1,209 +1,36 @@
-"""Exports are read back against schemas written from the trainers' own rules (kohya config_util.py, HF datasets).
-
-One long file, because all formats share one set of pictures and one reader each.
-"""
+"""Exports are read back: pictures, captions, weights, names, links, for the formats of `exports.py`."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import shutil
 import tarfile
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from exports import (
+    FOLDERS,
+    READERS,
+    WRITERS,
+    Pictures,
+    items,
+    kohya_config,
+    manifest,
+    picture,
+    read_kohya,
+    total_variation,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from diversity import tables
 from diversity.errors import ExportError
-from diversity.export import EXPORTERS, MANIFEST, ExportOptions, ExportReport, captions, export, names, repeats
+from diversity.export import EXPORTERS, MANIFEST, ExportOptions, captions, export, names, repeats
 from diversity.export import folder as folder_module
-from diversity.export.items import Item
-
-WRITERS = ["huggingface", "kohya", "table"]  # the others: test_export_formats.py
-FOLDERS = ["huggingface", "kohya"]  # formats that bring pictures
-
-
-# a set of pictures -------------------------------------------------------------------------------------------------
-
-
-def key_of(path: str) -> str:
-    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
-
-
-def picture(seed: int, kind: str = "PNG", **settings) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **settings)
-    return buffer.getvalue()
-
-
-class Pictures:
-    """A folder of pictures with the two tables that an export needs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.rows = root, []
-        root.mkdir()
-
-    def add(self, path: str, caption: str | None = "a boot, red", *, weight: float = 1.0, data=None, **more) -> str:
-        if ".tar/" not in path:
-            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / path).write_bytes(picture(len(self.rows)) if data is None else data)
-        row = {"key": key_of(path), "path": path, "caption": caption, "repeats": None, "concept": "pictures", **more}
-        self.rows.append((row, weight))
-        return row["key"]
-
-    @property
-    def images(self) -> pl.DataFrame:
-        rows = [{name: row.get(name) for name in tables.IMAGES} for row, _ in self.rows]
-        return pl.DataFrame(rows, schema=tables.IMAGES)
-
-    @property
-    def selection(self) -> pl.DataFrame:
-        mean = sum(weight for _, weight in self.rows) / len(self.rows)
-        rows = [
-            {"key": row["key"], "rank": rank, "gain": 1.0, "weight": weight / mean, "reason": "rare view"}
-            for rank, (row, weight) in enumerate(self.rows)
-        ]
-        return pl.DataFrame(rows, schema=tables.SELECTION)
-
-    def write(self, name: str, folder: Path, **options) -> ExportReport:
-        return EXPORTERS[name](self.selection, self.images, folder, ExportOptions(root=self.root, **options))
-
-    def snapshot(self) -> dict[str, tuple[bytes, int]]:
-        files = [file for file in self.root.rglob("*") if file.is_file()]
-        return {str(file.relative_to(self.root)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    return Pictures(tmp_path / "pictures")
-
-
-@pytest.fixture
-def three(pictures):
-    for number, weight in enumerate((0.5, 1.0, 1.76)):
-        pictures.add(f"{number}.png", f"caption {number}", weight=weight)
-    return pictures
-
-
-# readers: what a trainer would see ---------------------------------------------------------------------------------
-
-KOHYA_SUFFIXES = {s for x in ("png", "jpg", "jpeg", "webp", "bmp") for s in (f".{x}", f".{x.upper()}")}
-SUBSET_KEYS = {"color_aug": bool, "flip_aug": bool, "num_repeats": int, "random_crop": bool, "shuffle_caption": bool}
-SUBSET_KEYS |= {"keep_tokens": int, "keep_tokens_separator": str, "secondary_separator": str, "enable_wildcard": bool}
-SUBSET_KEYS |= {"caption_prefix": str, "caption_suffix": str, "caption_extension": str, "class_tokens": str}
-DATASET_KEYS = {"batch_size": int, "bucket_no_upscale": bool, "bucket_reso_steps": int, "enable_bucket": bool}
-DATASET_KEYS |= {"max_bucket_reso": int, "min_bucket_reso": int, "network_multiplier": float}
-
-
-def check_keys(found: dict, known: dict) -> None:
-    for key, value in found.items():
-        assert key in known, f"kohya knows no key {key}"
-        assert type(value) is known[key], f"{key} = {value!r}"
-
-
-def kohya_config(folder: Path) -> dict:
-    """`dataset_config.toml` after the checks of kohya's sanitizer and of its bucket code."""
-    text = (folder / "dataset_config.toml").read_bytes()
-    assert not text.startswith(b"\xef\xbb\xbf")
-    assert b"\r" not in text
-    config = tomllib.loads(text.decode())
-    assert set(config) == {"general", "datasets"}
-    check_keys(config["general"], SUBSET_KEYS | DATASET_KEYS)
-    assert config["general"]["caption_extension"] == ".txt"
-    (dataset,) = config["datasets"]
-    resolution, subsets = dataset.pop("resolution"), dataset.pop("subsets")
-    assert resolution[0] < 1024 or dataset["bucket_reso_steps"] % 32 == 0, "SDXL's latents"
-    check_keys(dataset, SUBSET_KEYS | DATASET_KEYS)
-    assert len(resolution) == 2
-    assert all(type(side) is int for side in resolution)
-    assert dataset["min_bucket_reso"] <= min(resolution)
-    assert max(resolution) <= dataset["max_bucket_reso"]
-    for subset in subsets:
-        check_keys(subset, SUBSET_KEYS | {"image_dir": str, "is_reg": bool, "conditioning_data_dir": str})
-        assert subset["num_repeats"] >= 1
-        assert "\\" not in subset["image_dir"]
-    places = [subset["image_dir"] for subset in subsets]
-    assert len(places) == len(set(places)), "kohya ignores a folder that is listed twice"
-    return {**config, "subsets": subsets}
-
-
-def kohya_folder(folder: Path) -> tuple[int, dict[str, str]]:
-    """(repeats, file → caption) of one folder, by kohya's own rules."""
-    count, *words = folder.name.split("_")
-    assert words
-    assert not any(path.is_dir() for path in folder.iterdir()), "kohya reads one level only"
-    shown = {}
-    for path in folder.iterdir():
-        if path.suffix not in KOHYA_SUFFIXES:
-            assert path.suffix == ".txt"
-            continue
-        lines = path.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
-        assert lines, "kohya asserts that a caption file is not empty"
-        assert len(lines) == 1
-        assert lines[0].strip()
-        shown[f"{folder.name}/{path.name}"] = lines[0].strip()
-        with Image.open(path) as image:
-            assert image.getexif().get(0x0112, 1) == 1, "kohya ignores EXIF orientation"
-    return int(count), shown
-
-
-def read_kohya(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
-    by_config = {Path(s["image_dir"]).name: s["num_repeats"] for s in kohya_config(report.folder)["subsets"]}
-    texts, counts, found = {}, {}, {}
-    for folder in filter(Path.is_dir, report.folder.iterdir()):
-        count, shown = kohya_folder(folder)
-        texts |= shown
-        counts |= dict.fromkeys(shown, count)
-        found[folder.name] = count
-    assert found == by_config
-    return by_key(report, texts), by_key(report, counts)
-
-
-def read_huggingface(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
-    lines = (report.folder / "train/metadata.jsonl").read_text(encoding="utf-8").split("\n")
-    rows = [json.loads(line) for line in lines if line]
-    assert all(type(row["text"]) is str and type(row["weight"]) is float for row in rows)
-    files = {path.name for path in (report.folder / "train").iterdir()}
-    assert files == {row["file_name"] for row in rows} | {"metadata.jsonl"}
-    return {row["key"]: row["text"] for row in rows}, {row["key"]: row["weight"] for row in rows}
-
-
-def read_table(report: ExportReport) -> tuple[dict[str, str], dict[str, float]]:
-    frame = pl.read_parquet(report.folder / "pictures.parquet")
-    columns = ["path", "weight", "repeats", "caption", "reason", "key"]
-    assert frame.columns == columns
-    text = pl.read_csv(report.folder / "pictures.csv", schema_overrides=dict(frame.schema))
-    assert text.equals(frame)
-    return dict(frame.select("key", "caption").iter_rows()), dict(frame.select("key", "repeats").iter_rows())
-
-
-READERS = {"kohya": read_kohya, "huggingface": read_huggingface, "table": read_table}
-
-
-def manifest(report: ExportReport) -> dict:
-    return json.loads((report.folder / MANIFEST).read_text(encoding="utf-8"))
-
-
-def by_key(report: ExportReport, by_target: dict) -> dict:
-    targets = {row["target"]: row["key"] for row in manifest(report)["pictures"]}
-    assert set(targets) == set(by_target)
-    return {targets[target]: value for target, value in by_target.items()}
-
-
-def total_variation(weights: dict[str, float], shown: dict[str, float]) -> float:
-    assert set(weights) == set(shown)
-    all_weights, all_shown = sum(weights.values()), sum(shown.values())
-    return sum(abs(shown[key] / all_shown - weights[key] / all_weights) for key in weights) / 2
-
 
 # every format ------------------------------------------------------------------------------------------------------
 
@@ -278,10 +105,6 @@ def test_an_empty_or_outdated_selection_is_refused(three, tmp_path):
 
 
 # weights become repeats --------------------------------------------------------------------------------------------
-
-
-def items(weights: list[float], earlier: int = 1) -> list[Item]:
-    return [Item(f"{n:016x}", f"{n}.png", f"{n}", "", "", "c", w, earlier, n, "") for n, w in enumerate(weights)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -576,180 +399,3 @@ def test_a_picture_that_is_gone_is_named_and_nothing_is_written(harm, three, tmp
     with pytest.raises(ExportError, match=r"^1.png was selected but cannot be read"):
         three.write("kohya", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
-
-
-# what is already there ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_its_own_unchanged_export_is_replaced(name, three, tmp_path):
-    three.write(name, tmp_path / "out")
-    three.rows.pop()
-    report = three.write(name, tmp_path / "out")
-    assert len(READERS[name](report)[0]) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_foreign_files_stop_an_export_and_are_put_aside_with_force(name, three, tmp_path):
-    out = tmp_path / "out"
-    three.write(name, out)
-    (out / "notes.txt").write_text("mine")
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(ExportError, match=r"notes\.txt"):
-        three.write(name, out)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    report = three.write(name, out, force=True)
-    assert (tmp_path / "out.before-1/notes.txt").read_text() == "mine"
-    assert any("out.before-1" in warning for warning in report.warnings)
-    READERS[name](report)
-
-
-def test_a_folder_that_was_never_an_export_stops_one(three, tmp_path):
-    (tmp_path / "out").mkdir()
-    for number in range(5):
-        (tmp_path / f"out/{number}.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"0\.txt, 1\.txt, 2\.txt and 2 more"):
-        three.write("kohya", tmp_path / "out")
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"files": 3}', '{"files": {}, "pictures": []}'])
-def test_a_broken_manifest_counts_as_a_foreign_file(content, three, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / MANIFEST).write_text(content)
-    with pytest.raises(ExportError, match=MANIFEST):
-        three.write("kohya", tmp_path / "out")
-
-
-def test_an_edited_caption_stops_an_export_and_survives_force(three, tmp_path):
-    report = three.write("kohya", tmp_path / "out")
-    caption = next(report.folder.rglob("1.txt"))
-    caption.write_text("my own words")
-    with pytest.raises(ExportError, match=r"1\.txt \(edited\)"):
-        three.write("kohya", tmp_path / "out")
-    three.write("kohya", tmp_path / "out", force=True)
-    assert next((tmp_path / "out.before-1").rglob("1.txt")).read_text() == "my own words"
-
-
-def test_an_edited_copy_of_a_picture_stops_an_export(three, tmp_path):
-    report = three.write("kohya", tmp_path / "out", link="copy")
-    next(report.folder.rglob("1.png")).write_bytes(picture(77))
-    with pytest.raises(ExportError, match=r"1\.png \(edited\)"):
-        three.write("kohya", tmp_path / "out")
-
-
-@pytest.mark.parametrize("link", ["auto", "copy"])
-def test_an_original_retouched_since_does_not_stop_an_export(link, three, tmp_path):
-    three.write("kohya", tmp_path / "out", link=link)
-    (three.root / "1.png").write_bytes(picture(77))  # in place: a hard link changes with it
-    report = three.write("kohya", tmp_path / "out", link=link)
-    assert next(report.folder.rglob("1.png")).read_bytes() == picture(77)
-
-
-def test_a_file_browsers_litter_does_not_stop_an_export(three, tmp_path):
-    three.write("kohya", tmp_path / "out")
-    (tmp_path / "out/.DS_Store").write_bytes(b"x")
-    three.write("kohya", tmp_path / "out")
-
-
-def test_files_deleted_from_an_export_come_back_with_a_word(three, tmp_path):
-    report = three.write("kohya", tmp_path / "out")
-    next(report.folder.rglob("1.png")).unlink()
-    report = three.write("kohya", tmp_path / "out")
-    assert any("1 files that had been deleted" in warning for warning in report.warnings)
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_the_pictures_a_workspace_and_a_file_are_never_written_over(force, three, tmp_path):
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work/diversity-workspace.json").write_text("{}")
-    (tmp_path / "file").write_text("mine")
-    before = three.snapshot()
-    for place in (three.root, tmp_path, tmp_path / "work", tmp_path / "file"):
-        with pytest.raises(ExportError, match="Give a folder of its own"):
-            three.write("kohya", place, force=force)
-    assert three.snapshot() == before
-
-
-# killed half-way ---------------------------------------------------------------------------------------------------
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device"), RuntimeError()])
-@pytest.mark.parametrize("name", FOLDERS)
-def test_an_export_that_ends_half_way_leaves_the_old_one(name, error, three, tmp_path, monkeypatch):
-    three.write(name, tmp_path / "out")
-    before, placed = content(tmp_path / "out"), []
-    place = folder_module.Pictures.place
-
-    def fail_at_the_second(self, item, where):
-        placed.append(item)
-        if len(placed) == 2:
-            raise error
-        return place(self, item, where)
-
-    monkeypatch.setattr(folder_module.Pictures, "place", fail_at_the_second)
-    expected = ExportError if isinstance(error, OSError) else type(error)
-    with pytest.raises(expected, match="disk is full" if isinstance(error, OSError) else None):
-        three.write(name, tmp_path / "out")
-    assert content(tmp_path / "out") == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
-
-
-@pytest.mark.parametrize("moment", ["writing", "between", "after"])
-def test_what_a_killed_export_left_is_tidied_up_by_the_next(moment, three, tmp_path):
-    three.write("kohya", tmp_path / "out")
-    new, old = tmp_path / ".out.diversity-new", tmp_path / ".out.diversity-old"
-    if moment == "after":
-        shutil.copytree(tmp_path / "out", old)
-    else:
-        shutil.copytree(tmp_path / "out", new)
-        next(new.rglob("1.png")).unlink()
-    if moment == "between":
-        (tmp_path / "out").rename(old)
-    report = three.write("kohya", tmp_path / "out")
-    assert len(read_kohya(report)[0]) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pictures"]
-
-
-def test_a_swap_that_fails_puts_the_old_export_back(three, tmp_path, monkeypatch):
-    three.write("kohya", tmp_path / "out")
-    before, rename = content(tmp_path / "out"), Path.rename
-
-    def refuse_new(self, target):
-        if self.name.endswith("-new"):
-            raise PermissionError(13, "Permission denied")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuse_new)
-    with pytest.raises(ExportError, match="could not be written"):
-        three.write("kohya", tmp_path / "out")
-    assert content(tmp_path / "out") == before
-
-
-def test_an_export_in_the_making_is_marked_for_ingest_to_skip(three, tmp_path):
-    with folder_module.staging(tmp_path / "out", ExportOptions(root=three.root)) as stage:
-        assert (stage.folder / MANIFEST).is_file()
-        stage.text("a.txt", "x")
-        stage.finish("kohya", [], {}, repeats.RepeatsError(), ExportOptions(root=three.root))
-
-
-@pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="names are Unicode there")
-def test_a_file_whose_name_is_no_unicode_is_found_as_the_scan_found_it(pictures, tmp_path):
-    location = os.fsencode(pictures.root) + b"/a\xff.png"
-    Path(os.fsdecode(location)).write_bytes(picture(5))
-    pictures.add("b.png")
-    pictures.rows[0][0].update(path="a\\xff.png")
-    report = pictures.write("kohya", tmp_path / "out")
-    assert (report.folder / manifest(report)["pictures"][0]["target"]).read_bytes() == picture(5)
-
-
-def test_ingest_skips_an_export_inside_the_pictures_folder(three, tmp_path):
-    from diversity.config import Config
-    from diversity.ingest.scan import list_sources
-
-    three.write("kohya", three.root / "export/kohya")
-    assert [source.path for source in list_sources(three.root, Config().scan)] == ["0.png", "1.png", "2.png"]

@@ -17,10 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from test_export import (
+from exports import (
     Pictures,
     by_key,
     check_keys,
@@ -32,6 +29,9 @@ from test_export import (
     read_kohya,
     total_variation,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from diversity.errors import ExportError
 from diversity.export import EXPORTERS, ExportOptions, ExportReport, export, repeats
@@ -284,11 +284,6 @@ READERS: dict[str, Callable[[ExportReport], Read]] = {
 FORMATS = sorted(READERS)
 EDITING = sorted({*READERS, "huggingface"} - {"everydream2"})
 EXACT = ("everydream2", "webdataset")
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    return Pictures(tmp_path / "pictures")
 
 
 @pytest.fixture

@@ -8,20 +8,20 @@ import tarfile
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+import exports
 import polars as pl
 import pytest
-import test_export
 import test_export_formats
+from exports import Pictures, kohya_config, manifest, picture
 from hypothesis import given
 from hypothesis import strategies as st
-from test_export import Pictures, kohya_config, manifest, picture
 
 from diversity import tables, workspace
 from diversity.config import Config
 from diversity.dataset import Dataset
 from diversity.export import EXPORTERS, ExportReport, items, names, rejects
 
-READERS = test_export.READERS | test_export_formats.READERS
+READERS = exports.READERS | test_export_formats.READERS
 NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 ALIKE = (  # groups of names, each one name where case and Unicode form are the same
     ("Mia.png", "mia.png", "MIA.jpg"),
@@ -48,11 +48,6 @@ def every_path(report: ExportReport) -> list[str]:
         with tarfile.open(shard) as tar:
             found += [f"{shard.name}/{name}" for name in tar.getnames()]
     return found
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Pictures:
-    return Pictures(tmp_path / "pictures")
 
 
 def add_all(pictures: Pictures) -> dict[str, str]:

@@ -9,20 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exports import Pictures, manifest, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
-from test_export import Pictures, manifest, picture
 
 from diversity.export import private
 from diversity.trainer_view import BucketRules, fitted, place, sizes
 
 SECRET = "somewhere secret 52.5, 13.4"
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Pictures:
-    return Pictures(tmp_path / "pictures")
 
 
 def pixels(seed: int = 0, size: tuple[int, int] = (40, 30)) -> Image.Image:
