@@ -250,7 +250,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, required=True, help="ImageNet MobileNetV2 weights")
     parser.add_argument("--work", type=Path, help="decoded pictures, checkpoints, log (default: DATA/judges_work)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=3900)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--threads", type=int, help="torch threads")
     args = parser.parse_args(argv)
     if args.threads:
