@@ -160,7 +160,7 @@ def shipped():
 
 def test_shipped_judges_are_small_and_reached_the_floor(shipped):
     assert sum(path.stat().st_size for path in judges.FOLDER.iterdir()) <= 4e6
-    assert {"framing", "hair_colour", "background"} <= set(shipped.attributes)
+    assert {"framing", "side", "hair_colour", "outfit_colour", "background"} <= set(shipped.attributes)
     assert all(each.accuracy >= 0.95 for each in shipped.attributes.values())
 
 
@@ -177,3 +177,6 @@ def test_shipped_judges_know_the_sample_set(shipped):
     found = shipped.predict([Image.open(SAMPLE / row["file"]) for row in rows])
     assert np.mean([a == row["framing"] for a, row in zip(found["framing"].labels, rows, strict=True)]) >= 0.9
     assert np.mean([label == "red" for label in found["hair_colour"].labels]) >= 0.9
+    assert np.mean([label == "teal" for label in found["outfit_colour"].labels]) >= 0.9
+    told = [judges.agrees(label, row["side"]) for label, row in zip(found["side"].labels, rows, strict=True)]
+    assert np.mean(told) >= 0.9
