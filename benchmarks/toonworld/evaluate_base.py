@@ -25,6 +25,7 @@ from benchmarks.toonworld import prompts
 from training import judges
 from training.base import TOON_FOLDER
 from training.evaluate import estimate
+from training.generate import RESCALE
 from training.judges import agrees
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -51,12 +52,15 @@ def load(folder: Path) -> StableDiffusionPipeline:
 
 
 def draw(pipeline: StableDiffusionPipeline, seeds: list[int], guidance: float) -> Picture:
-    """One picture for each seed's prompt, from noise of that seed: uint8 [n, s, s, 3]."""
+    """One picture for each seed's prompt, from noise of that seed, guided as `training.generate` guides: uint8
+    [n, s, s, 3].
+    """
     found = pipeline(
         [prompts.sample_wanted(seed).prompt for seed in seeds],
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         num_inference_steps=STEPS,
         guidance_scale=guidance,
+        guidance_rescale=RESCALE,
         output_type="np",
     ).images
     return (found * 255).round().astype(np.uint8)
@@ -156,7 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     court, pipeline = judges.load(args.judges), load(args.base)
-    settings = {"weights": fingerprint(args.base), "steps": STEPS, "guidance": args.guidance}
+    settings = {"weights": fingerprint(args.base), "steps": STEPS, "guidance": args.guidance, "rescale": RESCALE}
     framings = {name: each.framings for name, each in court.attributes.items()}
     record = Record(args.out, {**settings, "judges": fingerprint(args.judges)}, framings)
     missing, shown = record.missing(args.prompts), list(range(4 * COLUMNS))
