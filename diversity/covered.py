@@ -97,13 +97,18 @@ def _closed(changed: Mask, gap: int) -> Mask:
 
 def _mosaic(first: Float32, second: Float32, changed: Mask) -> Covered | None:
     """Which of two pictures in the same light has a mosaic, if nothing else differs."""
-    rest, found = changed.copy(), set[Literal[0, 1]]()
-    for box in _boxes(changed, 9):
+    rest, found, boxes = changed.copy(), set[Literal[0, 1]](), _boxes(changed, 9)
+    for box in boxes:
+        rest[box] = False
+    for box in boxes:
+        if rest.mean() >= LEAST or len(found) == 2:  # more differs, whatever the other regions are
+            return None
         where = _closed(changed[box], 9)
         first_is = is_mosaic(first[box], second[box], where)
         if first_is or is_mosaic(second[box], first[box], where):
             found.add(0 if first_is else 1)
-            rest[box] = False
+        else:
+            rest[box] = changed[box]
     return Covered(found.pop(), "a mosaic") if len(found) == 1 and rest.mean() < LEAST else None
 
 

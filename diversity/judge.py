@@ -66,8 +66,21 @@ class Judge:
         one, two = (self.best[int(ends[pair])]["content"] for ends in (self.links.first, self.links.second))
         return bool(one.partition(PAIR)[2] != two.partition(PAIR)[2])
 
+    @cached_property
+    def _shown(self) -> dict[int, Judgement]:
+        return {}
+
+    @cached_property
+    def _covered(self) -> dict[int, Covered | None]:
+        return {}
+
     def shown(self, pair: int) -> Judgement:
         """The same, variants of one scene told from copies whatever the settings."""
+        if pair not in self._shown:  # the greedy pass is made several times
+            self._shown[pair] = self._told(pair)
+        return self._shown[pair]
+
+    def _told(self, pair: int) -> Judgement:
         one, two = int(self.links.first[pair]), int(self.links.second[pair])
         judgement = self._pictures(pair)
         if judgement == "different" and self._linked(pair) and self._only_covered(pair):
@@ -83,6 +96,11 @@ class Judge:
 
         A line of text that the scan saw on one of them counts too.
         """
+        if pair not in self._covered:
+            self._covered[pair] = self._covered_by(pair)
+        return self._covered[pair]
+
+    def _covered_by(self, pair: int) -> Covered | None:
         one, two = int(self.links.first[pair]), int(self.links.second[pair])
         if self.links.mirrored[pair]:
             return None

@@ -48,16 +48,24 @@ def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> boo
         return float(np.square(covered - other)[where].sum())
 
     lost, own = off(clear), off(covered[where].mean(0))
-    across = [_blocks(covered.shape[1], *grid) for grid in _grids(covered, clear, 1)]
+    height, width = where.shape
+    across = [_blocks(width, *grid) for grid in _grids(covered, clear, 1)]
+    columns, weights = _by_columns(covered), _by_columns(np.repeat(where[..., None], 3, 2).astype(np.float32))
     left = lost
     for grid in _grids(covered, clear, 0):
-        down = np.tensordot(_blocks(covered.shape[0], *grid), clear, 1)
+        down = _by_columns(np.tensordot(_blocks(height, *grid), clear, 1))
         for blocks in across:
-            left = min(left, off(np.einsum("hwc,vw->hvc", down, blocks)))
+            apart = columns - blocks @ down
+            left = min(left, float(np.vdot(apart * weights, apart)))
     if left > (1 - EXPLAINED) * min(lost, own):
         return False
-    blurred = (cv2.GaussianBlur(clear, (0, 0), width, borderType=cv2.BORDER_REPLICATE) for width in BLURS)
+    blurred = (cv2.GaussianBlur(clear, (0, 0), blur, borderType=cv2.BORDER_REPLICATE) for blur in BLURS)
     return left <= BETTER * min(off(other) for other in blurred)
+
+
+def _by_columns(region: Float32) -> Float32:
+    """[h, w, c] → [w, h c], so that what blocks do across it is one product of matrices."""
+    return np.ascontiguousarray(region.swapaxes(0, 1)).reshape(region.shape[1], -1)
 
 
 def _profile(region: Float32, axis: int) -> Floats:
@@ -82,7 +90,7 @@ def _grids(covered: Float32, clear: Float32, axis: int) -> list[Grid]:
     return found
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # about 2 MB each
 def _combs(size: int) -> tuple[Floats, list[Grid]]:
     """What the gradients of blocks look like: float64 [grids, size - 1], unit rows of mean 0, and their grids."""
     edges = np.arange(1, size, dtype=np.float64)
