@@ -5,9 +5,9 @@ Not for who stays: that is the pass in `keepers.py`. Not for how far two picture
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from diversity.alignment import Comparer
@@ -67,20 +67,19 @@ class Judge:
         return bool(one.partition(PAIR)[2] != two.partition(PAIR)[2])
 
     @cached_property
-    def _shown(self) -> dict[int, Judgement]:
-        return {}
+    def shown(self) -> Callable[[int], Judgement]:
+        """Pair → the same, variants of one scene told from copies whatever the settings; each pair is judged once."""
+        return cache(self._shown)
 
     @cached_property
-    def _covered(self) -> dict[int, Covered | None]:
-        return {}
+    def covered(self) -> Callable[[int], Covered | None]:
+        """Pair → which of the two hides a part of what the other shows; None where neither does.
 
-    def shown(self, pair: int) -> Judgement:
-        """The same, variants of one scene told from copies whatever the settings."""
-        if pair not in self._shown:  # the greedy pass is made several times
-            self._shown[pair] = self._told(pair)
-        return self._shown[pair]
+        A line of text that the scan saw on one of them counts too.
+        """
+        return cache(self._covered)
 
-    def _told(self, pair: int) -> Judgement:
+    def _shown(self, pair: int) -> Judgement:
         one, two = int(self.links.first[pair]), int(self.links.second[pair])
         judgement = self._pictures(pair)
         if judgement == "different" and self._linked(pair) and self._only_covered(pair):
@@ -91,16 +90,7 @@ class Judge:
             return "variant"
         return judgement
 
-    def covered(self, pair: int) -> Covered | None:
-        """Which of the two hides a part of what the other shows; None where neither does.
-
-        A line of text that the scan saw on one of them counts too.
-        """
-        if pair not in self._covered:
-            self._covered[pair] = self._covered_by(pair)
-        return self._covered[pair]
-
-    def _covered_by(self, pair: int) -> Covered | None:
+    def _covered(self, pair: int) -> Covered | None:
         one, two = int(self.links.first[pair]), int(self.links.second[pair])
         if self.links.mirrored[pair]:
             return None

@@ -131,8 +131,8 @@ def _phrase(slot: str, value: str) -> str:
     """In the plainest words; backgrounds with their colour."""
     if slot != "background":
         return captions.phrase(slot, value, None)
-    *colour, kind = value.split()
-    return prompts.before("".join(colour), captions.phrase(slot, kind, None))
+    colour, _, kind = value.rpartition(" ")
+    return prompts.before(colour, captions.phrase(slot, kind, None))
 
 
 def _split(values: Mapping[str, str]) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Examples:
     parts: Picture
 
     def pictures(self, items: NDArray[np.int64], through: bool) -> Picture:
-        """As the network wants them, uint8 [len(items), 96, 96, 3]."""
+        """As the network wants them, uint8 [len(items), s, s, 3], s = `judges.SIDE`."""
         source = self.decoded if through else self.pixels
         return np.stack([judges.fit(np.asarray(source[self.index[item]])) for item in items])
 

@@ -3,8 +3,8 @@ walking, centred, before plain backgrounds of named colours.
 
 On two cores a base sees some hundred thousand pictures. Of everything that the renderer can draw, that many teach it
 blotches; of these, figures. A colour that no caption names has to be agreed upon by all places of a picture while it
-is still noise, and comes out uneven: white, the one background of a known colour, did not. Encoder and judges learn
-from all that `render` draws.
+is still noise, and comes out uneven: white, the one background of a known colour, did not. The encoder learns
+from all that `render` draws, judges from `figures.py`.
 """
 
 from __future__ import annotations
