@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import figures
+from benchmarks import figures, stale
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -48,6 +48,7 @@ STEPS = (
     Step(("benchmarks.peers", "--quick"), full=("benchmarks.peers",)),
     Step(("benchmarks.profile_stages", "--repeats", "3"), full=("benchmarks.profile_stages",)),
     Step(("benchmarks.duplicates",), shared=True),
+    Step(("benchmarks.curate",), shared=True, only_full=True),
     Step(("benchmarks.scan",), shared=True, only_full=True),
     Step(("benchmarks.views",), shared=True, only_full=True),
     Step(("benchmarks.overlay",), shared=True, only_full=True),
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not SHARED.is_dir():
         print("Without ../shared/data: what needs it was passed over.")
     figures.main()
+    stale.main()
     return int(failed)
 
 

@@ -15,13 +15,14 @@ from benchmarks.toonworld.camera import FRAMINGS, Shot
 from benchmarks.toonworld.character import Character, sample_character
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.poses import POSES
-from benchmarks.toonworld.scene import draw_background
+from benchmarks.toonworld.scene import BACKDROPS, draw_background
 
 HEADGEAR = {"none": 0.7, "crown": 0.15, "headband": 0.15}
 BARE_HANDS = 0.7
 BACKGROUNDS = {"flat": 0.2, "white": 0.12, "horizon": 0.2, "gradient": 0.18, "noise": 0.15, "outdoors": 0.15}
 STYLES = {"shaded": 0.7, "cel": 0.2, "outline": 0.1}
 ZOOM = {"headshot": (0.0, 0.6), "half_body": (0.1, 0.7), "full_body": (0.0, 0.6), "detail": (0.0, 0.4)}
+BACKDROP = 0.5  # share of flat ones, gradients and horizons that are of one named colour, as the base draws them
 STEP = 40.0  # least change of colour across a gradient or a horizon, of 255 in the channel that changes most
 TRIES = 50
 
@@ -55,7 +56,15 @@ def figure_shot(seed: int, index: int) -> Shot:
         shift_y=float(rng.uniform(0.4, 1) if framing == "detail" else rng.uniform(0.2, 0.8)),
         roll=float(rng.normal(0, 1.5)),
         style=str(rng.choice(list(STYLES), p=list(STYLES.values()))),
+        backdrop=_backdrop(background, np.random.default_rng([seed, 757, index])),
     )
+
+
+def _backdrop(background: str, rng: np.random.Generator) -> str:
+    """The named colour of a background, empty where it has two colours or none of its own."""
+    if background not in ("flat", "gradient", "horizon") or rng.random() >= BACKDROP:
+        return ""
+    return str(rng.choice(list(BACKDROPS)))
 
 
 def _scene(background: str, rng: np.random.Generator) -> int:

@@ -32,6 +32,7 @@ class Fit:
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.step = int(state["step"])
+        self._forget_unsaved()
         return True
 
     def save(self) -> None:
@@ -42,7 +43,9 @@ class Fit:
         partial.replace(self.work / "checkpoint.pt")
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Append one row to `log.csv`; the first row of a file decides the columns."""
+        """Append one row to `log.csv`, its `step` the number of steps done; the first row of a file decides the
+        columns.
+        """
         path = self.work / "log.csv"
         if not self._columns:
             self._columns = _header(path) or list(values)
@@ -53,6 +56,18 @@ class Fit:
                 writer.writerow(self._columns)
             cells = [values[name] for name in self._columns]
             writer.writerow([f"{cell:.4g}" if isinstance(cell, float) else cell for cell in cells])
+
+    def _forget_unsaved(self) -> None:
+        """Drop rows of `log.csv` past the checkpoint: those steps are made again."""
+        path = self.work / "log.csv"
+        if not path.exists():
+            return
+        with path.open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.reader(handle))
+        place = rows[0].index("step")
+        kept = [rows[0], *(row for row in rows[1:] if int(float(row[place])) <= self.step)]
+        with path.open("w", newline="", encoding="utf-8") as handle:
+            csv.writer(handle).writerows(kept)
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:

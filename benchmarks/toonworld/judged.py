@@ -52,7 +52,7 @@ RULES = {
     "outfit_colour": Rule(("half_body", "full_body"), "outfit", 0.04, OVER),
     "shoes_kind": Rule(("full_body", "detail"), "shoes", 0.012),
     "shoes_colour": Rule(("full_body", "detail"), "shoes", 0.008),
-    "background": Rule(FRAMINGS, "background", 0.3),
+    "background": Rule(("half_body", "full_body", "detail"), "background", 0.3),  # few headshots leave it so much room
 }
 
 

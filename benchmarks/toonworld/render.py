@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.toonworld.camera import FRAMINGS, Shot, place_camera
 from benchmarks.toonworld.captions import full_caption
 from benchmarks.toonworld.character import Character, sample_character
-from benchmarks.toonworld.figures import figure, figure_shot
+from benchmarks.toonworld.figures import ZOOM, figure, figure_shot
 from benchmarks.toonworld.head import EXPRESSIONS
 from benchmarks.toonworld.parts import build_character
 from benchmarks.toonworld.plain import plain_character, plain_shot
@@ -54,13 +54,19 @@ def sample_shot(seed: int, index: int) -> Shot:
         background=str(rng.choice(BACKGROUNDS, p=(0.22, 0.15, 0.17, 0.17, 0.09, 0.07, 0.07, 0.06))),
         scene_seed=int(rng.integers(2**31)),
         focus="shoes" if close else str(rng.choice(["left_hand", "right_hand"])),
-        zoom=float(rng.random()),
+        zoom=_zoom(framing, float(rng.random())),
         shift_x=float(rng.random()),
         shift_y=float(rng.random()),
         roll=float(rng.normal(0, 2.5)),
         fov=float(rng.uniform(18, 42)),
         style=str(np.random.default_rng([seed, 505, index]).choice(STYLES, p=STYLE_SHARES)),
     )
+
+
+def _zoom(framing: str, share: float) -> float:
+    """Zoom in 0..1 at which nobody takes the framing for another; a full body is one however small."""
+    low, high = (0.0, 1.0) if framing == "full_body" else ZOOM[framing]
+    return low + (high - low) * share
 
 
 def twin_of(shot: Shot, seed: int, index: int) -> Shot:

@@ -104,8 +104,8 @@ def train(data: Path, out: Path, work: Path, steps: int, seed: int) -> None:
             optimiser.step()
             update_average(average, model, step, DECAY)
             fit.step = step + 1
-            if step % 50 == 0:
-                fit.log({"step": step, "seconds": round(time.time() - began, 1), **parts})
+            if fit.step % 50 == 0:
+                fit.log({"step": fit.step, "seconds": round(time.time() - began, 1), **parts})
             if fit.step % 500 == 0 or fit.step == steps:
                 fit.save()
                 copy.deepcopy(average).half().save_pretrained(out / "vae")

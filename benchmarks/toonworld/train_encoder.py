@@ -288,8 +288,8 @@ def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Set
             optimiser.step()
             update_average(average, student, step, EMA_DECAY)
             fit.step = step + 1
-            if step % 25 == 0:
-                fit.log({"step": step, "seconds": round(time.time() - began, 1), **parts})
+            if fit.step % 25 == 0:
+                fit.log({"step": fit.step, "seconds": round(time.time() - began, 1), **parts})
             if fit.step % 100 == 0 or fit.step == settings.steps:
                 fit.save()
                 export(average, out)

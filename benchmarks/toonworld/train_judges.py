@@ -33,6 +33,7 @@ from training.judges import Attribute, Network
 FLOOR = 0.95
 WEIGHTS = {"side": 1.5}
 AZIMUTH_WEIGHT, PARTS_WEIGHT, SMOOTHING = 2.0, 2.0, 0.02
+UNEVEN = 9.0  # of 255: far less than the step of a gradient that may be asked for (`figures.STEP`)
 SMALL_SIDE = 96  # pixels, of the first steps: most is learnt there, at half the cost
 TEMPERATURES = np.geomspace(0.3, 3, 47)
 
@@ -84,7 +85,7 @@ def begin_from(student: Student, weights: Path, pictures: Picture) -> None:
 
 def augmented(picture: Picture, parts: Picture, side: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
     """A slightly different shot, uint8 [side, side, 3], of a picture uint8 [s, s, 3], and its parts, uint8 [side/4,
-    side/4] of [p, p]. Mirrored, cropped, shrunk; colours stay.
+    side/4] of [p, p]. Mirrored, cropped, shrunk, uneven; colours stay.
     """
     high, wide = rng.uniform(0.9, 1.0, 2)
     top, left, mirror = rng.uniform(0, 1 - high), rng.uniform(0, 1 - wide), int(rng.choice((-1, 1)))
@@ -97,8 +98,17 @@ def augmented(picture: Picture, parts: Picture, side: int, rng: np.random.Genera
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(40, 95))]
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
     values = judges.fit(picture, side) * rng.uniform(0.96, 1.04) + rng.normal(0, 2)
+    if rng.random() < 0.5:
+        values = values + unevenness(side, rng)
     coarse = cv2.resize(np.ascontiguousarray(parts), (side // 4, side // 4), interpolation=cv2.INTER_NEAREST_EXACT)
     return np.clip(values, 0, 255).astype(np.uint8), coarse.astype(np.uint8)
+
+
+def unevenness(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Soft spots of colour, [side, side, 3], as a UNet leaves them where a renderer draws one colour."""
+    cells = int(rng.integers(2, 7))
+    spots = rng.normal(0, rng.uniform(0, UNEVEN), (cells, cells, 3))
+    return cv2.resize(spots, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def _cropped(pixels: Picture, box: tuple[float, float, float, float]) -> Picture:
@@ -230,8 +240,8 @@ def train(examples: Examples, held_out: Examples, out: Path, work: Path, setting
         optimiser.step()
         update_average(average, student, step, settings.decay)
         fit.step = step + 1
-        if step % 25 == 0:
-            fit.log({"step": step, "seconds": round(time.time() - began, 1), **shares})
+        if fit.step % 25 == 0:
+            fit.log({"step": fit.step, "seconds": round(time.time() - began, 1), **shares})
         if fit.step % 250 == 0 or fit.step == settings.steps:
             fit.save()
             seen = accuracies(logits_of(average.network, held_out, watched, True), held_out, watched)

@@ -239,8 +239,12 @@ def test_figures_show_what_judges_are_asked_for():
     assert {shot.background for shot in shots} == set(figures.BACKGROUNDS)
     assert set(plain.BACKGROUNDS) | set(richness_pool.BACKGROUNDS) == set(figures.BACKGROUNDS)
     assert {shot.focus for shot in shots} == {"shoes"}
+    one_coloured = [shot for shot in shots if shot.background in ("flat", "gradient", "horizon")]
+    assert {shot.background for shot in shots if shot.backdrop} == {"flat", "gradient", "horizon"}
+    assert {shot.backdrop for shot in shots} == {"", *BACKDROPS}
+    assert abs(np.mean([shot.backdrop != "" for shot in one_coloured]) - figures.BACKDROP) < 0.1
     for shot in shots:
-        drawn = draw_background(shot.background, shot.scene_seed, 64).astype(int)
+        drawn = draw_background(shot.background, shot.scene_seed, 64, shot.backdrop).astype(int)
         if shot.background == "gradient":
             assert np.ptp(drawn.reshape(-1, 3), axis=0).max() >= 40
         if shot.background == "horizon":
@@ -280,7 +284,7 @@ class Run:
             self.optimiser.step()
             fitting.update_average(self.average, self.model, step, 0.9)
             self.fit.step = step + 1
-            self.fit.log({"step": step, "loss": float(loss.detach())})
+            self.fit.log({"step": self.fit.step, "loss": float(loss.detach())})
         self.fit.save()
         return self
 
@@ -291,12 +295,13 @@ class Run:
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop):
     whole = Run(tmp_path / "whole", 8).go(8)
-    Run(tmp_path / "parts", 8).go(stop)
+    killed = Run(tmp_path / "parts", 8).go(stop)
+    killed.fit.log({"step": stop + 1, "loss": 0.0})  # of a step after the last checkpoint
     resumed = Run(tmp_path / "parts", 8).go(8)
     assert resumed.fit.step == 8
     assert all(torch.equal(a, b) for a, b in zip(whole.values(), resumed.values(), strict=True))
     assert (tmp_path / "parts" / "log.csv").read_text() == (tmp_path / "whole" / "log.csv").read_text()
-    assert [row["step"] for row in csv.DictReader((tmp_path / "parts" / "log.csv").open())] == list("01234567")
+    assert [row["step"] for row in csv.DictReader((tmp_path / "parts" / "log.csv").open())] == list("12345678")
     assert not list((tmp_path / "parts").glob("*.part"))
 
 

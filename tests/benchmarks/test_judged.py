@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("diffusers", reason="diffusers is not installed: the toon base cannot be judged")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from benchmarks.toonworld import evaluate_base, judged, prompts, train_judges, visible  # noqa: E402
+from benchmarks.toonworld import evaluate_base, figures, judged, prompts, train_judges, visible  # noqa: E402
 from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, sample_character  # noqa: E402
 from benchmarks.toonworld.poses import build_skeleton, sample_pose  # noqa: E402
 from benchmarks.toonworld.render import label_row, sample_shot  # noqa: E402
@@ -53,7 +53,7 @@ def test_judges_are_asked_only_for_what_is_shown():
         if row["framing"] in ("headshot", "half_body"):
             assert not {"shoes_kind", "shoes_colour"} & set(everything)
         if row["framing"] == "headshot":
-            assert "outfit_kind" not in everything
+            assert not {"outfit_kind", "background"} & set(everything)
 
 
 def test_greaves_are_grey_as_they_are_drawn():
@@ -145,6 +145,15 @@ def test_augmentation_leaves_colours_true():
             shot, _ = train_judges.augmented(flat, np.zeros((64, 64), np.uint8), 96, rng)
             assert shot.shape == (96, 96, 3)
             assert np.abs(shot.astype(int).mean((0, 1)) - colour).max() < 20
+
+
+def test_unevenness_stays_far_below_the_step_of_a_gradient():
+    rng = np.random.default_rng(0)
+    spots = np.stack([train_judges.unevenness(96, rng) for _ in range(200)])
+    assert spots.shape == (200, 96, 96, 3)
+    assert abs(spots.mean()) < 0.5
+    assert 2 < spots.std() < figures.STEP / 6
+    assert np.abs(np.diff(spots, axis=2)).max() < 5  # soft: no edge within it
 
 
 def test_parts_stay_where_they_are_in_the_augmented_picture():

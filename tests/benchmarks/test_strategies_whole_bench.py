@@ -30,9 +30,10 @@ def test_one_benchmark_that_fails_stops_no_other_and_the_pages_are_written(monke
     monkeypatch.setattr(bench.subprocess, "run", lambda command, **_: ran.append(command) or Done(next(codes)))
     monkeypatch.setattr(bench, "SHARED", bench.ROOT)
     monkeypatch.setattr(bench.figures, "main", lambda: ran.append("pages"))
+    monkeypatch.setattr(bench.stale, "main", lambda: ran.append("stale"))
     assert bench.main([]) == 1
-    assert len(ran) == 5
-    assert ran[-1] == "pages"
+    assert len(ran) == 6
+    assert ran[-2:] == ["pages", "stale"]
     assert "benchmarks.peers --quick, exit code 1" in capsys.readouterr().out
 
 
