@@ -19,7 +19,7 @@ from diversity.config import Section
 from diversity.errors import InputError
 from training import lora, prompts
 from training.base import Base, TextStates
-from training.errors import BaseModelError
+from training.errors import NotANumberError
 from training.lora import Adapter
 
 SAMPLER = "DPM++ 2M"  # of `Base.pipeline`: deterministic, so a seed's noise is all its chance
@@ -100,7 +100,7 @@ def generate(base: Base, adapters: Sequence[Adapter], plan: GenerationPlan) -> I
 
     Raises:
         InputError: the stack names an adapter that is not on the base, or a prompt's weights cannot be used.
-        BaseModelError: the outcome is not a picture, for example because half precision overflowed.
+        NotANumberError: the outcome is not a picture, for example because half precision overflowed.
     """
     for prompt in (*plan.prompts, plan.negative):
         prompts.parse(prompt)
@@ -178,7 +178,7 @@ def _denoise(
         return_dict=False,
     )[0]
     if not torch.isfinite(latents).all():
-        raise BaseModelError(
+        raise NotANumberError(
             f"{base.name} drew pictures that are not numbers.",
             f"Its weights or a LoRA's are broken, or {str(base.dtype).removeprefix('torch.')} is too coarse for them.",
             "Try --dtype float32.",

@@ -6,6 +6,7 @@ One small network with a linear head for each attribute; weights, classes and me
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,6 +180,14 @@ class Judges:
             )
             for name, rows in sure.items()
         }
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits of the weights and of what they mean; equal ones judge alike."""
+        digest = hashlib.blake2b(repr(sorted(self.attributes.items())).encode(), digest_size=6)
+        tensors: dict[str, Tensor] = self._network.state_dict()
+        for _, tensor in sorted(tensors.items()):
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def _sure(self, name: str, rows: list[Tensor]) -> NDArray[np.float32]:
         """Probabilities float32 [n, labels] of `Attribute.labels`."""

@@ -48,7 +48,7 @@ class Endpoint:
 PRIMARY = (
     Endpoint("P1", "control lost, by judges", "truth.lost", {"weight": 1.0}, -1),
     Endpoint("P2", "loss gap on common held-out pictures", "loss.gap", {"set": "common"}, -1),
-    Endpoint("P3", "nearer to the set than left-out pictures", "memory.nearer", {"weight": 1.0}, -1),
+    Endpoint("P3", "nearer to the set than held-out pictures like it", "memory.own", {"weight": 1.0}, -1),
     Endpoint(
         "P4",
         "colour migration at weight 0.7",
@@ -61,6 +61,8 @@ PRIMARY = (
 SECONDARY = (
     Endpoint("", "loss gap on pictures like its own", "loss.gap", {"set": "own"}, -1),
     Endpoint("", "common held-out loss against the base", "loss.held_out", {"set": "common"}, -1),
+    Endpoint("", "nearer to the set than its own left-out pictures", "memory.nearer", {"weight": 1.0}, -1),
+    Endpoint("", "asked, drawn by the base and not by the LoRA", "truth.broken", {"weight": 1.0}, -1),
     Endpoint("", "nearer in pixels to the set than to fresh renders", "truth.copied", {"weight": 1.0}, -1),
     Endpoint("", "own colours where others were asked", "truth.repaint", {"weight": 1.0}, -1),
     Endpoint("", "the character's looks", "truth.identity_gain", {"weight": 1.0}, 1),
@@ -88,6 +90,9 @@ MUST_BE_0 = (
     "colour.change",
     "truth.lost",
     "truth.control",
+    "truth.unrelated",
+    "truth.broken",
+    "truth.repaint",
 )
 
 

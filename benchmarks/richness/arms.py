@@ -231,7 +231,7 @@ LONG = tuple(
 IDENTITY = Arm("identity", "turntable", _rich(4))
 STYLE = Arm("style", "style", _style)
 ARMS = {arm.name: arm for arm in (*CORE, *CLAIMS, *LONG, IDENTITY, STYLE)}
-LONG_CHARACTERS = 3
+LONG_CHARACTERS = 5
 
 
 # order ---------------------------------------------------------------------------------------------------------------

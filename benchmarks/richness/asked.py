@@ -31,7 +31,7 @@ NOVEL = (  # framing, side, what else
 UNRELATED = (
     ("full_body", "front", "green", "ponytail", "purple coat", "teal gradient"),
     ("half_body", "side", "black", "short", "white shirt_trousers", "white"),
-    ("headshot", "three_quarter", "pink", "long", "red dress", "blue flat"),
+    ("half_body", "three_quarter", "pink", "long", "red dress", "blue flat"),
     ("full_body", "back", "brown", "bob", "orange tunic", "yellow horizon"),
 )
 
@@ -63,11 +63,13 @@ def views(looks: Mapping[tuple[str, float], Looks] | None = None) -> list[View]:
 
 
 def subject(shown: list[View], word: str = TRIGGER) -> list[Prompt]:
-    """The character in each view."""
+    """The character in each view. Nothing is asked of its shoes: the base has never drawn a detail, so that a set that
+    shows some could only gain control, whatever else it loses.
+    """
     found = []
     for view in shown:
         words = _words(view.framing, view.side)
-        asked = {"framing": view.framing, **({} if view.framing == "detail" else {"side": view.side})}
+        asked = {} if view.framing == "detail" else {"framing": view.framing, "side": view.side}
         found.append(
             Prompt(
                 text=f"{word}, {words}",
@@ -99,8 +101,6 @@ def unrelated() -> list[Prompt]:
     for framing, side, hair, style, outfit, background in UNRELATED:
         values = {"hair_colour": hair, "hair_style": style, "outfit": outfit, "background": background}
         asked = {"framing": framing, "side": side, **_split(values)}
-        if framing == "headshot":
-            asked = {name: label for name, label in asked.items() if not name.startswith("outfit")}
         said = [_words(framing, side), *(_phrase(slot, value) for slot, value in values.items())]
         found.append(Prompt(text=", ".join(said), kind="unrelated", shows=asked, asks=tuple(asked)))
     return found

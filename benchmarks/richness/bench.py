@@ -16,16 +16,18 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmarks.richness import arms, asked, outlines, picked, pool, sets, truth
+from benchmarks.richness import arms, asked, copying, outlines, picked, pictures, pool, sets, truth
 from benchmarks.richness.arms import ARMS, Arm, Job
 from benchmarks.richness.people import Subject, Toon, everyone
 from benchmarks.richness.sets import Cast, Looks, Written
+from diversity import record
 from diversity.errors import InputError
 from training import base as bases
 from training import lora, runs
 from training.base import Base
 from training.config import TrainConfig
 from training.evaluate import ladder
+from training.evaluate.features import InUse
 from training.evaluate.lora import Evaluation, Tools, evaluate_lora, loss_gaps
 from training.evaluate.loss_gap import LossGap
 from training.evaluate.sets import EvaluationSets
@@ -48,6 +50,7 @@ class Bench:
         judges: Of the toon world; None: what they would tell is left out. The ladder is never made without.
         folder: Of all that is kept between calls.
         settings: How much is measured.
+        experiment: What rows must share to be compared, beside the base: versions of pools, judges, encoder, settings.
     """
 
     base: str
@@ -64,6 +67,14 @@ class Bench:
                 "Train them first: benchmarks.toonworld.train_judges.",
             )
         self.richness = sets.Richness()
+        self.features = InUse(self.richness.encoder, self.richness.centre)
+        self.experiment = {
+            "pool": pool.VERSION,
+            "judges": "" if self.judges is None else self.judges.fingerprint(),
+            "encoder": self.richness.encoder.id,
+            "settings": record.digest(self.settings.model_dump(mode="json"))[:12],
+            "threads": torch.get_num_threads(),
+        }
         self.characters = {subject.name: number for number, subject in enumerate(everyone())}
 
     def row(self, job: Job) -> dict[str, Any]:
@@ -91,16 +102,19 @@ class Bench:
         about = _about(job, arm, cast.seed, material, run)
         rich = self.richness.rows(material)
         if arm is arms.STYLE:
-            found = ladder.row(rich, **about)
+            found = ladder.row(rich, **about, experiment=self.experiment)
+            if run is not None:
+                self._keep(job, run, ())
         else:
-            measured = self._measure(arm, cast, written, run)
+            measured = self._measure(job, arm, cast, (written, run))
             scores = pl.concat([rich, measured.pop("scores")])
             found = ladder.row(scores, **about, **measured)
-        if run is not None:
-            self._keep(run, job)
-        shutil.rmtree(folder, ignore_errors=True)
         found["cpu_s"] = {"train": round(trained - began, 1), "evaluate": round(time.process_time() - trained, 1)}
         return found
+
+    def done(self, job: Job) -> None:
+        """The row of `job` is kept: its set and its run may go."""
+        shutil.rmtree(self.set_folder(job), ignore_errors=True)
 
     def set_folder(self, job: Job) -> Path:
         """Where a set lies; sets of other pools lie elsewhere, so that no LoRA of theirs is taken for this one's."""
@@ -145,16 +159,18 @@ class Bench:
         )
         return train(written.dataset, config)
 
-    def _keep(self, run: Run, job: Job) -> None:
-        """The LoRA itself, for stacking and for looking again; the rest of the run goes."""
+    def _keep(self, job: Job, run: Run, steps: tuple[int, ...]) -> None:
+        """The LoRA, for stacking and for looking again, and its measured checkpoints; the rest of the run goes."""
         target = self.folder / "loras" / job.id
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.lora, target / LORA_FILE)
+        for step, file in _checkpoints(run, steps).items():
+            shutil.copyfile(file, target / f"step-{step:06d}.safetensors")
 
     # measuring -------------------------------------------------------------------------------------------------------
 
-    def _measure(self, arm: Arm, cast: Cast, written: Written, run: Run | None) -> dict[str, Any]:
-        base = bases.load(self.base, device="cpu")
+    def _measure(self, job: Job, arm: Arm, cast: Cast, trained: tuple[Written, Run | None]) -> dict[str, Any]:
+        (written, run), base = trained, bases.load(self.base, device="cpu")
         if run is not None and run.record["base"]["fingerprint"] != base.fingerprint:
             raise InputError(
                 f"{run.folder} was trained on another base.", "", f"Remove {written.dataset.root.parent} and run again."
@@ -164,7 +180,7 @@ class Bench:
         adapters = _adapters(base, run, steps)
         looks = sets.looks_of(cast, self.judges)
         on = sets.evaluation_sets(base, cast, arm, written.material, looks)
-        tools = Tools(features=self.richness.encoder, judges=self.judges, cache=self.folder / "cache")
+        tools = Tools(features=self.features, judges=self.judges, cache=self.folder / "cache")
         readings = (0,) if run is None else arm.readings
         settings = self.settings.model_copy(
             update={"weights": tuple(sorted({*self.settings.weights, *arm.extra_weights}))}
@@ -176,7 +192,8 @@ class Bench:
             if step in readings:
                 told = evaluate_lora(base, adapters[step], on, settings, tools)
                 gaps: Mapping[str, LossGap] = told.gaps
-                found[str(step)] = self._scores(arm, told, on, looks, f"{cast.subject.name}/{arm.name}")
+                pictures.keep(told.gallery, self.folder / "pictures" / job.id / f"step-{step:06d}.npz")
+                found[str(step)] = self._scores(arm, told, on, looks, cast)
                 if step == readings[-1]:
                     samples = picked.samples(told.gallery, settings, max(step, 1), self.folder / "samples" / arm.name)
                     found[str(step)].extend(picked.rows(written.dataset, samples, asked.TRIGGER))
@@ -186,29 +203,25 @@ class Bench:
             losses[str(step)] = {name: _gap(gap) for name, gap in gaps.items()}
         last = found.pop(str(readings[-1]))
         earlier = {step: ladder.row(rows)["scores"] for step, rows in found.items()}
-        return {"scores": last, "losses": losses, "readings": earlier, "base": base.fingerprint}
+        if run is not None:
+            self._keep(job, run, steps)
+        about = {"base": base.fingerprint, "experiment": self.experiment}
+        return {"scores": last, "losses": losses, "readings": earlier, **about}
 
-    def _scores(self, arm: Arm, told: Evaluation, on: EvaluationSets, looks: Looks, key: str) -> pl.DataFrame:
+    def _scores(self, arm: Arm, told: Evaluation, on: EvaluationSets, looks: Looks, cast: Cast) -> pl.DataFrame:
         """Measures under test, then ground truth at every weight."""
         seen = truth.look(told.gallery.pictures, self.judges)
         parts = [told.rows.filter(~pl.col("measure").str.starts_with("richness."))]
         if self.judges is not None:
             weights = sorted({one.weight for one in seen if one.weight > 0})
             parts += [truth.rows(seen, weight, looks.own) for weight in weights]
-        train, own = on.train, np.stack([truth.small(picture) for picture in on.held_out["own"].pictures])
-        small = [truth.small(picture) for picture in train.pictures]
-        main = [one for one in seen if one.weight == 1 and one.prompt.kind == "subject" and not one.bare]
-        shoes = [one for one in main if one.prompt.view.startswith("detail")]
-        copied = {
-            "truth.copied": truth.copied(main, small, train.groups, own, key),
-            "truth.copied_shoes": truth.copied(shoes, small, train.groups, own, key),
-        }
-        parts.append(truth.table(copied, {"weight": 1.0}))
+        parts.append(truth.table(copying.measures(told.gallery, on, cast, arm.name, self.features), {"weight": 1.0}))
         if arm.name == "two32":
             forms, words = (looks.own, looks.second_own), (asked.TRIGGER, arms.SECOND_WORD)
             parts.append(truth.table({"truth.confusion": truth.confusion(seen, forms, words)}, {"weight": 1.0}))
         if arm.name == "bound16":
-            bound = [picture for picture, group in zip(train.pictures, train.groups, strict=True) if "bound" in group]
+            pairs = zip(on.train.pictures, on.train.groups, strict=True)
+            bound = [picture for picture, group in pairs if "bound" in group]
             parts.append(truth.table(picked.pulls(told.gallery, bound, arms.BOUND_TAG), {}))
         return pl.concat(parts)
 
@@ -229,8 +242,10 @@ class Bench:
         subject, style = (lora.load(base, file, name=name) for file, name in zip(files, ("rich", "style"), strict=True))
         shown = asked.views(sets.looks_of(cast, self.judges).by_view)
         found = outlines.measure(base, (subject, style), asked.subject(shown), self.judges, self.settings)
-        about = {"id": job.id, "block": job.block, "character": job.character, "composition": "stack", "arm": "stack"}
-        row = ladder.row(truth.table(found, {"weight": 1.0, "style": outlines.WEIGHT}), **about, base=base.fingerprint)
+        about: dict[str, Any] = {"id": job.id, "block": job.block, "character": job.character}
+        about |= {"composition": "stack", "arm": "stack"}
+        about |= {"base": base.fingerprint, "experiment": self.experiment}
+        row = ladder.row(truth.table(found, {"weight": 1.0, "style": outlines.WEIGHT}), **about)
         row["cpu_s"] = {"train": 0.0, "evaluate": round(time.process_time() - began, 1)}
         return row
 
@@ -261,9 +276,13 @@ def _adapters(base: Base, run: Run | None, steps: tuple[int, ...]) -> dict[int, 
     if run is None:
         adapter = lora.attach(base, LoraSettings(rank=RANK), name="untrained")
         return {0: adapter}
-    files = {step: run.checkpoints / f"step-{step:06d}" / LORA_FILE for step in steps}
     with torch.no_grad():
-        return {step: lora.load(base, file, name=f"step{step}") for step, file in files.items()}
+        return {step: lora.load(base, file, name=f"step{step}") for step, file in _checkpoints(run, steps).items()}
+
+
+def _checkpoints(run: Run, steps: tuple[int, ...]) -> dict[int, Path]:
+    """The LoRA files of some steps."""
+    return {step: run.checkpoints / f"step-{step:06d}" / LORA_FILE for step in steps}
 
 
 def _training_loss(run: Run, steps: int) -> float:

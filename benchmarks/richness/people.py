@@ -5,14 +5,14 @@ Not for what is drawn of them: that is `pool.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from benchmarks.toonworld import captions, glb, judged, render, visible
+from benchmarks.toonworld import captions, glb, judged, prompts, render, visible
 from benchmarks.toonworld.camera import Shot
 from benchmarks.toonworld.character import CLOTH_COLOURS, HAIR_COLOURS, Character, sample_character
 from benchmarks.toonworld.poses import POSES
@@ -25,7 +25,6 @@ KAYKIT = ("Barbarian", "Knight", "Rogue")
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "data" / "kaykit_models"
 # Whom the base and the judges were made with: world, seed, count (fewer were rendered).
 SEEN = (("all", 11, 20_000), ("all", 12, 20_000), ("plain", 21, 5_000), ("figures", 31, 10_000))
-SHOES_SHOWN = 0.04  # least share of a detail's pixels
 LOOKS = ("hair_colour", "hair_style", "outfit_colour", "outfit_kind", "shoes_colour", "shoes_kind")
 
 Combination = tuple[str, ...]
@@ -87,7 +86,7 @@ class Toon:
         """Side, framing, expression, pose, background, in the plainest words."""
         values = captions.visible_values(render.label_row(self.person, shot, ""))
         slots = ("side", "framing", "expression", "pose", "background")
-        return [captions.phrase(slot, values[slot], None) for slot in slots if slot in values]
+        return _said({slot: values[slot] for slot in slots if slot in values}, shot)
 
     def shown(self, renderer: Renderer, framing: str, azimuth: float) -> dict[str, str]:
         """See `judged.truths`."""
@@ -96,9 +95,6 @@ class Toon:
         shares = visible.shares(renderer, self.person, shot).astype(np.float32)
         truths = judged.truths(render.label_row(self.person, shot, ""), shares)
         return {name: label for name, label in truths.items() if name in LOOKS}
-
-    def _shoes(self, renderer: Renderer, shot: Shot) -> float:
-        return float(visible.shares(renderer, self.person, shot)[visible.PARTS.index("shoes")])
 
 
 class KayKit:
@@ -138,11 +134,17 @@ class KayKit:
         """Side, framing, background: an animation has no word."""
         framing = "shoes" if shot.framing == "detail" else shot.framing
         values = {"side": shot.side, "framing": framing, "background": shot.background}
-        return [captions.phrase(slot, value, None) for slot, value in values.items()]
+        return _said(values, shot)
 
     def shown(self, renderer: Renderer, framing: str, azimuth: float) -> dict[str, str]:
         """Nothing: its looks have no labels."""
         return {}
+
+
+def _said(values: Mapping[str, str], shot: Shot) -> list[str]:
+    """The plainest words of each slot; a background with its colour's name."""
+    words = {slot: captions.phrase(slot, value, None) for slot, value in values.items()}
+    return list((words | {"background": prompts.before(shot.backdrop, words["background"])}).values())
 
 
 def second_form(person: Character) -> Character:

@@ -20,13 +20,13 @@ from benchmarks.toonworld.camera import FRAMINGS, Shot
 from benchmarks.toonworld.character import sample_character
 from benchmarks.toonworld.figures import ZOOM
 from benchmarks.toonworld.head import EXPRESSIONS
-from benchmarks.toonworld.scene import Picture, Renderer
+from benchmarks.toonworld.scene import BACKDROPS, Picture, Renderer
 from diversity import record
 from diversity.workspace import atomic, write_text
 
 SIZE = 128
 GOLDEN = 137.50776  # degrees: the first k of them lie around the whole circle for every k
-BACKGROUNDS = ("flat", "gradient", "noise", "outdoors")  # "horizon", which the base can draw, is left for prompts
+BACKGROUNDS = ("flat", "gradient")  # of named colours, which the base can draw; its "horizon" is left for prompts
 TURN, FACE, THIEF, MOMENTS, FRAMES = 36, 72, 56, 12, 16
 TRAINED_MOMENTS = 4  # of MOMENTS; the others are one held-out frame each
 COMMON = (  # the common held-out set; every view of `asked.VIEWS` is in it
@@ -37,7 +37,7 @@ COMMON = (  # the common held-out set; every view of `asked.VIEWS` is in it
 )
 RELATED, PRIOR, STYLES, STYLE_SHOTS = 16, 6, 16, 4
 KEPT = ("caption", "group", "view", "background", "azimuth")  # of an item, beside its pixels
-VERSION = 2  # of what is drawn: raise it when that changes
+VERSION = 3  # of what is drawn: raise it when that changes
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def plan(seed: int, *, claims: bool) -> list[Planned]:
             first, last = short[one.part]
             if number < first or number >= last:
                 name = one.part.split("/")[1]
-                white = replace(one.shot, background="white")
+                white = replace(one.shot, background="white", backdrop="")
                 planned.append(replace(one, part=f"white/{name}", shot=white, group=f"white-{one.group}"))
                 planned.append(replace(one, part=f"second/{name}", group=f"second-{one.group}", form=1))
     return planned
@@ -137,7 +137,7 @@ def others(folder: Path) -> Pool:
 
 
 def _shot(key: list[int], framing: str, azimuth: float, **changes: object) -> Shot:
-    """A random shaded shot at an azimuth on one of `BACKGROUNDS`, with fixed `changes`; shoes for details."""
+    """A random shaded shot at an azimuth on a background of one colour, with fixed `changes`; shoes for details."""
     rng = np.random.default_rng([*key, 920])
     shot = replace(
         render.sample_shot(int(rng.integers(2**31)), 0),
@@ -145,6 +145,7 @@ def _shot(key: list[int], framing: str, azimuth: float, **changes: object) -> Sh
         azimuth=float((azimuth + 180.0) % 360.0 - 180.0),
         elevation=float(np.clip(rng.normal(7, 6), -8, 25)),
         background=str(rng.choice(BACKGROUNDS)),
+        backdrop=str(rng.choice(list(BACKDROPS))),
         expression=str(rng.choice(EXPRESSIONS)),
         focus="shoes",
         roll=float(rng.normal(0, 1.5)),
@@ -227,12 +228,13 @@ def _thief(seed: int) -> list[Planned]:
 
 def _bound(seed: int) -> list[Planned]:
     """Front headshots on one flat background."""
-    scene = int(np.random.default_rng([seed, 6]).integers(2**31))
+    rng = np.random.default_rng([seed, 6])
+    scene, backdrop = int(rng.integers(2**31)), str(rng.choice(list(BACKDROPS)))
     found = []
     for i in range(12):
         key = (seed, 6, i)
         azimuth = float(np.random.default_rng([*key, 1]).uniform(-28, 28))
-        shot = _shot(list(key), "headshot", azimuth, background="flat", scene_seed=scene)
+        shot = _shot(list(key), "headshot", azimuth, background="flat", backdrop=backdrop, scene_seed=scene)
         found.append(Planned("bound", shot, f"bound-{i}", key))
     return found
 
@@ -256,7 +258,9 @@ def _drawn(one: Planned, subject: Subject) -> tuple[str, Item]:
 
 
 def _others() -> list[tuple[str, Item]]:
-    """Each of a different character, but for the style's, which have four pictures each in outlines."""
+    """Each of a different character, but for the style's, which have four pictures each in outlines; no caption says
+    so: a word for it would bind it.
+    """
     wanted = [("related", i, 0) for i in range(RELATED)] + [("prior", RELATED + i, 0) for i in range(PRIOR)]
     wanted += [("style", RELATED + PRIOR + i, shot) for i in range(STYLES) for shot in range(STYLE_SHOTS)]
     found = []
@@ -268,7 +272,7 @@ def _others() -> list[tuple[str, Item]]:
         shot = Toon(person).moving(renderer(), shot, key)
         if part == "style":
             shot = replace(shot, style="outline")
-        row = render.label_row(person, shot, "")
+        row = {name: value for name, value in render.label_row(person, shot, "").items() if name != "style"}
         said = prompts.caption(row, np.random.default_rng([*key, 930]))
         item = Item(
             render.draw_picture(renderer(), person, shot),

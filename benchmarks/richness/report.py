@@ -106,7 +106,8 @@ def figure(rows: Sequence[Row], file: Path) -> None:
             mine = np.array([row["composition"] == kind for row in rows], bool)
             sizes = [14 if row["n"] <= 16 else 42 for row in rows if row["composition"] == kind]
             axis.scatter(rich[mine], values[mine], s=sizes, c=colour, alpha=0.7, linewidths=0, label=kind)
-        axis.set_xscale("log")
+        if np.isfinite(rich + values).any():  # an axis without a point cannot be logarithmic
+            axis.set_xscale("log")
         axis.set_xlabel("acts like so many pictures")
         axis.set_title(f"{end.name}  {end.what}", fontsize=9)
         for side in ("top", "right"):

@@ -22,7 +22,7 @@ from benchmarks.richness.arms import Job, jobs
 from diversity import workspace
 from diversity.errors import DiversityError, InputError
 from training import judges
-from training.errors import TrainingError
+from training.errors import NotANumberError, TrainingError
 from training.evaluate import ladder
 
 HERE = Path(__file__).parent
@@ -31,7 +31,13 @@ WORK = HERE.parent / "out" / "ladder"
 
 
 class Bench(Protocol):
-    """Makes rows."""
+    """Makes rows.
+
+    Attributes:
+        experiment: What all rows must share, beside the base.
+    """
+
+    experiment: dict[str, Any]
 
     def row(self, job: Job) -> dict[str, Any]:
         """The row of one LoRA."""
@@ -39,6 +45,10 @@ class Bench(Protocol):
 
     def train(self, job: Job) -> None:
         """What `row` does first, and finds done."""
+        ...
+
+    def done(self, job: Job) -> None:
+        """The row is kept; what is needed no more may go."""
         ...
 
 
@@ -61,7 +71,9 @@ def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) 
 
     A LoRA that cannot be trained or drawn with gets a row that says so, and is excluded by the protocol.
     """
+    mend(results)
     known, made = done(results), 0
+    one_experiment([*known.values(), {"experiment": bench.experiment}])
     for job in todo:
         if job.id in known:
             continue
@@ -70,13 +82,15 @@ def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) 
         began = time.perf_counter()
         try:
             row = bench.row(job)
-        except TrainingError as error:
+        except (TrainingError, NotANumberError) as error:
             about = {"id": job.id, "block": job.block, "character": job.character, "arm": job.arm}
             row = {**about, "problem": str(error), "scores": []}
-        one_base([*known.values(), row])
+        one_experiment([*known.values(), row])
         append(results / f"{job.block}.jsonl", row)
+        bench.done(job)
+        known[job.id] = row
         made += 1
-        print(f"{len(known) + made} of {len(todo)}  {job.id}  {time.perf_counter() - began:.0f} s", flush=True)
+        print(f"{len(known)} of {len(todo)}  {job.id}  {time.perf_counter() - began:.0f} s", flush=True)
     return made
 
 
@@ -101,19 +115,32 @@ def append(file: Path, row: dict[str, Any]) -> None:
         os.fsync(handle.fileno())
 
 
-def one_base(rows: Iterable[dict[str, Any]]) -> None:
-    """See that all rows are of one base model.
+def mend(results: Path) -> None:
+    """Drop a last line that a power cut left half written: its row is made again."""
+    for file in results.glob("*.jsonl"):
+        text = file.read_bytes()
+        if text and not text.endswith(b"\n"):
+            file.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
+def one_experiment(rows: Iterable[dict[str, Any]]) -> None:
+    """See that all rows are of one base model, judges, encoder, settings and pools; threads may differ.
 
     Raises:
         InputError: they are of several: those are two experiments.
     """
-    found = sorted({row["base"] for row in rows if row.get("base")})
-    if len(found) > 1:
-        raise InputError(
-            "These results are of another base model.",
-            "LoRAs on different bases cannot be compared.",
-            "Move the older results away, or pass another --results and --work.",
-        )
+    kinds: dict[str, set[object]] = {}
+    for row in rows:
+        for name, value in {"base model": row.get("base"), **row.get("experiment", {})}.items():
+            if value and name != "threads":
+                kinds.setdefault(name, set()).add(value)
+    for name, values in kinds.items():
+        if len(values) > 1:
+            raise InputError(
+                f"These results are of another {name}.",
+                "LoRAs that were measured differently cannot be compared.",
+                "Move the older results away, or pass another --results and --work.",
+            )
 
 
 def main(argv: list[str] | None = None) -> int:

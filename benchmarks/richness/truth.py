@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -32,6 +32,7 @@ REPAINTED = ("hair_colour", "outfit_colour")
 
 Labels = Mapping[str, str]
 Floats = NDArray[np.float64]
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Seen:
         text: As drawn.
         bare: Without the trigger.
         seed, weight: As drawn; weight 0 is the base.
-        labels: Attribute → label.
+        labels: Attribute → label, of those that pictures of the asked framing show.
         pixels: float32 [SIDE × SIDE × 3], for the comparison with renders.
     """
 
@@ -60,14 +61,19 @@ Score = Callable[[Seen], float]
 PARTS: dict[str, Callable[[Prompt, str], bool]] = {  # which looks, on which subject prompts
     "identity": lambda prompt, name: True,
     "shoes": lambda prompt, name: name.startswith("shoes"),
-    "hair_full_body": lambda prompt, name: name == "hair_colour" and prompt.shows["framing"] == "full_body",
+    "hair_full_body": lambda prompt, name: name == "hair_colour" and prompt.shows.get("framing") == "full_body",
     "turned_away": lambda prompt, name: prompt.shows.get("side") in ("side", "back_three_quarter", "back"),
 }
 
 
 def look(drawn: Sequence[DrawnPicture], judges: Judges | None) -> list[Seen]:
-    """Judge every picture once; without judges no label is known."""
+    """Judge every picture once, by what its asked framing shows; without judges no label is known."""
     found = {} if judges is None else judges.predict([one.picture for one in drawn])
+
+    def shown(name: str, prompt: Prompt) -> bool:
+        framing = prompt.shows.get("framing") or prompt.view.split("/")[0]
+        return judges is not None and (not framing or framing in judges.attributes[name].framings)
+
     return [
         Seen(
             one.place.prompt,
@@ -75,7 +81,7 @@ def look(drawn: Sequence[DrawnPicture], judges: Judges | None) -> list[Seen]:
             one.place.bare,
             one.seed,
             one.place.weight,
-            {name: each.labels[i] for name, each in found.items()},
+            {name: each.labels[i] for name, each in found.items() if shown(name, one.place.prompt)},
             small(one.picture),
         )
         for i, one in enumerate(drawn)
@@ -117,10 +123,12 @@ def rows(seen: Sequence[Seen], weight: float, own: Labels) -> pl.DataFrame:
     others = [p for p in pairs if p[0].prompt.kind == "unrelated" and p[0].prompt.asks]
     subject = [p for p in asked if p[0].prompt.kind == "subject"]
     control, unrelated = _change(asked, _asked_right), _change(others, _asked_right)
+    broken = [_by_prompt([(lora.text, _broken(lora, base)) for lora, base in pairs]) for pairs in (asked, others)]
     found: dict[str, Estimate] = {
         "truth.control": control,
         "truth.unrelated": unrelated,
         "truth.lost": lost(control, unrelated),
+        "truth.broken": _halves(*broken),
         "truth.repaint": _change(others, lambda one: _repainted(one, own)),
     }
     for part, counts in PARTS.items():
@@ -131,45 +139,43 @@ def rows(seen: Sequence[Seen], weight: float, own: Labels) -> pl.DataFrame:
 
 
 def lost(control: Estimate, unrelated: Estimate) -> Estimate:
-    """Share of asked attributes that the base shows and the LoRA does not: both kinds of prompts weigh equally."""
-    value = -(control.value + unrelated.value) / 2
-    half = float(np.hypot(control.high - control.low, unrelated.high - unrelated.low)) / 4
-    return Estimate(value, value - half, value + half, min(control.n, unrelated.n), "prompts")
+    """Share of asked attributes that the base shows less that which the LoRA shows: both kinds of prompts weigh
+    equally.
+    """
+    change = _halves(control, unrelated)
+    return replace(change, value=-change.value, low=-change.high, high=-change.low)
 
 
 def copied(
-    generated: Sequence[Seen],
-    train: Sequence[NDArray[np.float32]],
-    groups: Sequence[str],
-    own: NDArray[np.float32],
-    key: str,
+    generated: Rows, prompts: Sequence[str], train: Rows, groups: Sequence[str], own: Rows, key: str
 ) -> Estimate:
-    """Share of pictures nearer to a training picture than to any held-out one drawn alike; 0.5 is chance.
+    """Share of pictures nearer to a training picture than to any held-out one drawn alike; 0.5 is chance, whatever the
+    set: the two-sample form of Meehan et al. 2020 with pictures that are really held out.
 
     Both sides have equally many distinct pictures: one of each of m groups against m held-out ones, m the lesser,
     averaged over `DRAWS` draws.
 
     Args:
-        generated: Subject pictures at one weight.
-        train: As from `small`.
-        groups: Near-copies share one; [len(train)].
-        own: [n, pixels] held-out pictures, all of different groups.
+        generated: [m, d] subject pictures at one weight: pixels as from `small`, or vectors of an encoder.
+        prompts: [m], the unit.
+        train: [n, d].
+        groups: Near-copies share one; [n].
+        own: [k, d] held-out pictures, all of different groups.
         key: Names the draws.
     """
-    if not generated or not len(own) or not len(train):
+    if not len(generated) or not len(own) or not len(train):
         return estimate.unknown("prompts", "nothing was drawn or held out")
-    pixels, names = np.stack([one.pixels for one in generated]), sorted(set(groups))
-    to_train, label = _distances(pixels, np.stack(train)), np.array(groups)
+    names, label = sorted(set(groups)), np.array(groups)
+    to_train = _distances(generated, train)
     by_group = np.stack([to_train[:, label == name].min(axis=1) for name in names], axis=1)
-    to_own, count = _distances(pixels, own), min(len(names), len(own))
-    wins = np.zeros(len(pixels))
+    to_own, count = _distances(generated, own), min(len(names), len(own))
+    wins = np.zeros(len(generated))
     for draw in range(DRAWS):
         rng = keyed.generator("copied", key, draw)
         some, held = (rng.choice(n, count, replace=False) for n in (len(names), len(own)))
         near, far = by_group[:, some].min(axis=1), to_own[:, held].min(axis=1)
         wins += (near < far) + 0.5 * (near == far)
-    prompts = np.array([one.text for one in generated])
-    return estimate.mean(estimate.by_unit(wins / DRAWS, prompts), "prompts")
+    return estimate.mean(estimate.by_unit(wins / DRAWS, np.array(prompts)), "prompts")
 
 
 def confusion(seen: Sequence[Seen], forms: tuple[Labels, Labels], words: tuple[str, str]) -> Estimate:
@@ -184,7 +190,8 @@ def confusion(seen: Sequence[Seen], forms: tuple[Labels, Labels], words: tuple[s
 
     def other(one: Seen) -> float:
         mine = 0 if one.text.startswith(words[0]) else 1
-        judged = [name for name in telling if name in one.labels and name in one.prompt.shows]
+        free = [name for name in telling if name in one.prompt.shows and name not in one.prompt.asks]
+        judged = [name for name in free if name in one.labels]
         return float(np.mean([one.labels[name] == forms[1 - mine][name] for name in judged])) if judged else np.nan
 
     asked = [pair for pair in _pairs(seen, 1.0) if not pair[0].bare and pair[0].text.startswith(words)]
@@ -222,6 +229,13 @@ def _asked_right(one: Seen) -> float:
     return float(np.mean([agrees(one.labels[name], one.prompt.shows[name]) for name in judged])) if judged else np.nan
 
 
+def _broken(lora: Seen, base: Seen) -> float:
+    """Share of the asked attributes that the base shows and the LoRA does not; what the LoRA adds does not make up."""
+    judged = [name for name in lora.prompt.asks if name in lora.labels]
+    right = [[agrees(one.labels[name], one.prompt.shows[name]) for name in judged] for one in (base, lora)]
+    return float(np.mean([was and not now for was, now in zip(*right, strict=True)])) if judged else np.nan
+
+
 def _repainted(one: Seen, own: Labels) -> float:
     free = [n for n in REPAINTED if n in one.prompt.asks and own.get(n) not in (None, one.prompt.shows[n])]
     judged = [name for name in free if name in one.labels]
@@ -243,6 +257,13 @@ def _level(seen: Iterable[Seen], score: Score) -> Estimate:
     return _by_prompt([(one.text, score(one)) for one in seen])
 
 
+def _halves(first: Estimate, second: Estimate) -> Estimate:
+    """Mean of two estimates, however many prompts each has."""
+    value = (first.value + second.value) / 2
+    half = float(np.hypot(first.high - first.low, second.high - second.low)) / 4
+    return Estimate(value, value - half, value + half, min(first.n, second.n), "prompts")
+
+
 def _by_prompt(scored: Iterable[tuple[str, float]]) -> Estimate:
     """Mean over prompts; pictures without a score are left out."""
     kept = [(text, value) for text, value in scored if np.isfinite(value)]
@@ -250,6 +271,6 @@ def _by_prompt(scored: Iterable[tuple[str, float]]) -> Estimate:
     return estimate.mean(estimate.by_unit(values, texts) if len(kept) else values, "prompts")
 
 
-def _distances(rows: NDArray[np.float32], others: NDArray[np.float32]) -> Floats:
+def _distances(rows: Rows, others: Rows) -> Floats:
     """Root mean square differences [n, m]."""
     return np.array([np.sqrt(((others - row) ** 2).mean(axis=1)) for row in rows], np.float64)

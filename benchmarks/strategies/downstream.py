@@ -69,6 +69,15 @@ class Downstream:
         about = {"pool": sets.STRATEGIES[job.arm], "candidates": len(items), "judged": self.bench.judges is not None}
         return {**row, **about, "subset": kept.scores}
 
+    @property
+    def experiment(self) -> dict[str, Any]:
+        """See `Bench.experiment`."""
+        return self.bench.experiment
+
+    def done(self, job: Job) -> None:
+        """See `Bench.done`."""
+        self.bench.done(job)
+
 
 def planned() -> list[Job]:
     """All LoRAs in order: every strategy for one character, then for the next."""

@@ -18,7 +18,7 @@ MEASURES = (  # measure, settings, value at no richness, slope over log richness
     ("loss.gap", {"set": "own"}, 0.3, -0.02),
     ("loss.held_out", {"set": "common"}, 0.2, -0.1),
     ("loss.held_out", {"set": "own"}, -0.1, -0.02),
-    ("memory.nearer", {"weight": 1.0}, 0.9, -0.1),
+    ("memory.own", {"weight": 1.0}, 0.9, -0.1),
     ("colour.towards", {"part": "colour", "prompts": "unrelated", "weight": 0.7}, 0.4, -0.1),
     ("colour.change", {"prompts": "unrelated", "weight": 0.7}, 10.0, -1.0),
     ("colour.chance", {"prompts": "unrelated", "weight": 0.7}, 20.0, 0.0),

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("diffusers", reason="diffusers is not installed: the ladder cannot be trained")
 pytest.importorskip("pyvista", reason="pyvista is not installed: the toon world cannot be drawn")
 
+import numpy as np
 import torch
 
 from benchmarks.richness import arms, people, pool
@@ -81,19 +82,27 @@ def test_one_lora_from_pictures_to_its_row(bench, monkeypatch):
         ("loss.gap", {"set": "common"}),
         ("loss.gap", {"set": "own"}),
         ("memory.nearer", {"weight": 1.0}),
+        ("memory.own", {"weight": 1.0}),
         ("colour.towards", {"part": "colour", "prompts": "unrelated", "weight": 0.7}),
         ("variety.ratio", {"weight": 1.0}),
         ("truth.lost", {"weight": 1.0}),
         ("truth.lost", {"weight": 0.7}),
         ("truth.shoes", {"weight": 1.0}),
+        ("truth.broken", {"weight": 1.0}),
         ("truth.copied", {"weight": 1.0}),
         ("pick.copies", {}),
         ("pick.variety", {}),
     ):
         assert math.isfinite(score(row, measure, **settings)), measure
     assert math.isfinite(score(row, "truth.lost", 1, weight=1.0))  # the earlier reading
+    assert row["experiment"]["judges"] == bench.judges.fingerprint()
+    kept = np.load(bench.folder / "pictures" / row["id"] / "step-000004.npz")
+    assert len(kept["pixels"]) == len(kept["text"]) == len(kept["seed"])
+    assert set(kept["weight"]) == {0.0, 0.7, 1.0}
+    assert len(list((bench.folder / "loras" / row["id"]).glob("step-*.safetensors"))) == len(row["losses"])
+    assert bench.set_folder(job).exists()
+    bench.done(job)
     assert not bench.set_folder(job).exists()
-    assert (bench.folder / "loras" / row["id"]).is_dir()
 
     untrained = bench.row(arms.Job(f"identity-{who}", "identity", "identity", who))
     for measure in ("loss.gap", "truth.lost", "colour.change"):

@@ -18,8 +18,9 @@ from benchmarks.richness.pool import Item, Pool
 from benchmarks.toonworld.camera import FRAMINGS
 from benchmarks.toonworld.character import sample_character
 from benchmarks.toonworld.render import SEED_STRIDE
+from benchmarks.toonworld.scene import BACKDROPS
 
-MADE = {11: 2_400, 12: 1_100, 21: 1_600, 31: 4_800}  # characters that were rendered for the base and for the judges
+MADE = {11: 2_400, 12: 1_100, 21: 1_600, 31: 9_600}  # characters that were rendered for the base and for the judges
 TOONS, MODELS = [f"t{i}" for i in range(8)], ["barbarian", "knight", "rogue"]
 
 
@@ -85,7 +86,7 @@ def test_all_jobs_are_planned_once_with_or_without_the_artists_models(models):
     planned = jobs(TOONS, models)
     assert len({job.id for job in planned}) == len(planned)
     blocks = Counter(job.block for job in planned)
-    assert blocks == {"identity": 1, "core": 5 * (8 + len(models)), "claims": 104, "long": 6, "style": 9}
+    assert blocks == {"identity": 1, "core": 5 * (8 + len(models)), "claims": 104, "long": 10, "style": 9}
     assert [job.block for job in planned] == sorted((job.block for job in planned), key=list(blocks).index)
 
 
@@ -118,6 +119,26 @@ def test_no_set_shows_what_novel_prompts_ask_for():
     assert novel == {"horizon"}
     for seed in range(3):
         assert not novel & {one.shot.background for one in pool.plan(seed, claims=True)}
+
+
+def test_every_background_is_of_one_colour_that_its_caption_names():
+    planned = pool.plan(5, claims=True)
+    for one in planned:
+        white = one.shot.background == "white"
+        assert one.shot.backdrop in ({""} if white else BACKDROPS)
+        said = people.toons()[0].caption(one.shot)[-1]
+        assert said == ("white background" if white else f"{one.shot.backdrop} {one.shot.background} background")
+    for part in ("mono", "bound"):
+        assert len({(p.shot.background, p.shot.backdrop) for p in planned if p.part == part}) == 1
+    assert {p.shot.background for p in planned if p.part.startswith("white")} == {"white"}
+
+
+def test_nothing_is_asked_of_details_and_no_headshot_is_asked_for_its_background():
+    every = [*asked.subject(asked.views()), *asked.novel({}), *asked.unrelated()]
+    assert [prompt.asks for prompt in every if prompt.view.startswith("detail")] == [()]
+    in_heads = [prompt for prompt in every if prompt.shows.get("framing") == "headshot"]
+    assert in_heads
+    assert not any("background" in prompt.asks for prompt in in_heads)
 
 
 def test_portraits_have_no_shoes_and_no_backs():

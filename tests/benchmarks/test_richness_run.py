@@ -11,7 +11,7 @@ import ladder_rows
 from benchmarks.richness import run
 from benchmarks.richness.arms import jobs
 from diversity.errors import InputError
-from training.errors import TrainingError
+from training.errors import NotANumberError, TrainingError
 
 PLAN = jobs(ladder_rows.TOONS, ladder_rows.MODELS)[1:]  # without the untrained one
 
@@ -19,17 +19,25 @@ PLAN = jobs(ladder_rows.TOONS, ladder_rows.MODELS)[1:]  # without the untrained 
 class Bench:
     """Makes up rows; stops, or fails on some."""
 
-    def __init__(self, *, stop_after: int | None = None, fails: tuple[str, ...] = (), base: str = "a base") -> None:
+    def __init__(
+        self, *, stop_after: int | None = None, fails: tuple[str, ...] = (), base: str = "a base", judges: str = "j"
+    ) -> None:
         self.made: list[str] = []
+        self.kept: list[str] = []
+        self.experiment = {"judges": judges, "threads": 1}
         self._stop, self._fails, self._base = stop_after, fails, base
+        self._breaks: Exception = TrainingError("The loss is not a number.")
 
     def row(self, job):
         if len(self.made) == self._stop:
             raise KeyboardInterrupt
         if job.id in self._fails:
-            raise TrainingError("The loss is not a number.")
+            raise self._breaks
         self.made.append(job.id)
-        return {**ladder_rows.row(job), "base": self._base}
+        return {**ladder_rows.row(job), "base": self._base, "experiment": self.experiment}
+
+    def done(self, job):
+        self.kept.append(job.id)
 
     def train(self, job):
         if job.id in self._fails:
@@ -56,9 +64,12 @@ def test_only_so_many_are_made_and_each_block_has_its_file(tmp_path):
     assert len(run.done(tmp_path)) == 8
 
 
-def test_a_lora_that_breaks_has_a_row_that_says_so(tmp_path):
+@pytest.mark.parametrize("error", [TrainingError, NotANumberError])
+def test_a_lora_that_breaks_has_a_row_that_says_so(tmp_path, error):
     broken = PLAN[1].id
-    run.run(Bench(fails=(broken,)), PLAN[:3], tmp_path)
+    bench = Bench(fails=(broken,))
+    bench._breaks = error("The loss is not a number.")
+    run.run(bench, PLAN[:3], tmp_path)
     rows = run.done(tmp_path)
     assert list(rows) == [job.id for job in PLAN[:3]]
     assert rows[broken]["problem"] == "The loss is not a number."
@@ -78,6 +89,35 @@ def test_rows_of_another_base_are_refused(tmp_path):
     with pytest.raises(InputError, match="another base"):
         run.run(Bench(base="another"), PLAN[:3], tmp_path)
     assert len(run.done(tmp_path)) == 2
+
+
+def test_rows_of_other_judges_are_refused_before_anything_is_made(tmp_path):
+    run.run(Bench(), PLAN[:2], tmp_path)
+    other = Bench(judges="others")
+    with pytest.raises(InputError, match="another judges"):
+        run.run(other, PLAN[:3], tmp_path)
+    assert not other.made
+
+
+def test_a_set_goes_only_when_its_row_is_kept(tmp_path, monkeypatch):
+    bench = Bench()
+    monkeypatch.setattr(run, "append", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        run.run(bench, PLAN[:1], tmp_path)
+    assert (len(bench.made), bench.kept) == (1, [])
+    monkeypatch.undo()
+    run.run(bench, PLAN[:2], tmp_path)
+    assert bench.kept == [job.id for job in PLAN[:2]]
+
+
+def test_a_half_written_line_is_made_again(tmp_path):
+    run.run(Bench(), PLAN[:3], tmp_path)
+    file = tmp_path / "core.jsonl"
+    file.write_bytes(file.read_bytes()[:-20])
+    again = Bench()
+    assert run.run(again, PLAN[:3], tmp_path) == 1
+    assert again.made == [PLAN[2].id]
+    assert len(run.done(tmp_path)) == 3
 
 
 def test_missing_judges_are_told_plainly(tmp_path, capsys):

@@ -80,6 +80,49 @@ def test_both_kinds_of_prompts_weigh_equally():
     assert found["truth.lost"] == pytest.approx(0.5)
 
 
+def test_what_the_lora_adds_does_not_make_up_for_what_it_breaks():
+    """Half of what is asked the base shows, the other half the LoRA: nothing is lost on balance, half is broken."""
+
+    def half(of: int):
+        return lambda prompt: {
+            name: label if list(prompt.shows).index(name) % 2 == of else "nobody's"
+            for name, label in prompt.shows.items()
+        }
+
+    table = truth.rows([*seen(1.0, half(1)), *seen(0.0, half(0))], 1.0, OWN)
+    found = dict(table.select("measure", "value").iter_rows())
+    asked_of = [[list(p.shows).index(name) % 2 for name in p.asks] for p in PROMPTS]
+    kinds = [p.kind == "unrelated" for p in PROMPTS]
+    broken = [
+        np.mean(
+            [
+                np.mean([place == 0 for place in places])
+                for places, k in zip(asked_of, kinds, strict=True)
+                if k == kind and places
+            ]
+        )
+        for kind in (False, True)
+    ]
+    assert found["truth.broken"] == pytest.approx(np.mean(broken))
+    assert found["truth.broken"] > found["truth.lost"] + 0.2
+
+
+def test_what_a_framing_does_not_show_is_not_judged(monkeypatch):
+    drawn = [
+        SimpleNamespace(
+            place=SimpleNamespace(prompt=p, bare=False, weight=1.0),
+            text=p.text,
+            seed=0,
+            picture=Image.new("RGB", (8, 8)),
+        )
+        for p in PROMPTS
+    ]
+    found = truth.look(drawn, Always())
+    assert {"hair_colour" in one.labels for one in found if one.prompt.view.startswith("detail")} == {False}
+    assert {"hair_colour" in one.labels for one in found if one.prompt.shows.get("framing") == "full_body"} == {True}
+    assert {"hair_colour" in one.labels for one in found if one.prompt.shows.get("framing") == "half_body"} == {False}
+
+
 def test_pictures_are_compared_with_the_bases_own_at_equal_prompt_and_seed():
     """What the base cannot draw is not held against the LoRA."""
     poor = seen(0.0, one_picture)
@@ -104,9 +147,8 @@ def pictures(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((count, 300)).astype(np.float32)
 
 
-def shown(pixels: np.ndarray) -> list[Seen]:
-    prompts = [PROMPTS[i % 6] for i in range(len(pixels))]
-    return [Seen(p, p.text, False, i, 1.0, {}, row) for i, (p, row) in enumerate(zip(prompts, pixels, strict=True))]
+def copied(pixels: np.ndarray, train: np.ndarray, groups: list[str], own: np.ndarray):
+    return truth.copied(pixels, [PROMPTS[i % 6].text for i in range(len(pixels))], train, groups, own, "k")
 
 
 def test_copies_are_told_from_fresh_pictures_also_in_sets_of_near_copies():
@@ -114,19 +156,19 @@ def test_copies_are_told_from_fresh_pictures_also_in_sets_of_near_copies():
     groups = [str(i) for i in range(16)]
     near = np.repeat(train[:4], 4, axis=0) + 1e-3 * pictures(16, 2)
     few = [str(i // 4) for i in range(16)]
-    fresh = truth.copied(shown(pictures(60, 3)), list(train), groups, own, "k")
+    fresh = copied(pictures(60, 3), train, groups, own)
     assert fresh.low < 0.5 < fresh.high or abs(fresh.value - 0.5) < 0.1
     # With eight of sixteen groups drawn, a copy of one picture is found half of the time, and is even otherwise.
-    assert truth.copied(shown(train), list(train), groups, own, "k").value > 0.7
-    assert truth.copied(shown(near), list(near), few, own[:4], "k").value == 1.0
-    assert truth.copied(shown(own), list(train), groups, own, "k").value < 0.3
+    assert copied(train, train, groups, own).value > 0.7
+    assert copied(near, near, few, own[:4]).value == 1.0
+    assert copied(own, train, groups, own).value < 0.3
 
 
 def test_more_training_pictures_are_no_more_copying():
-    fresh, own = shown(pictures(80, 3)), pictures(8, 1)
-    few, many = (truth.copied(fresh, list(pictures(n, 5)), [str(i) for i in range(n)], own, "k").value for n in (8, 64))
+    fresh, own = pictures(80, 3), pictures(8, 1)
+    few, many = (copied(fresh, pictures(n, 5), [str(i) for i in range(n)], own).value for n in (8, 64))
     assert abs(few - many) < 0.2
-    assert not truth.copied([], list(own), ["a"] * 8, own, "k").known
+    assert not copied(own[:0], own, ["a"] * 8, own).known
 
 
 def test_two_forms_that_run_into_one_another():

@@ -138,7 +138,10 @@ class Bench:
 
     def __init__(self, folder, judges=None):
         self.folder, self.judges, self.base = folder, judges, "a base"
-        self.trained = []
+        self.trained, self.experiment = [], {}
+
+    def done(self, job):
+        pass
 
     def set_folder(self, job):
         return self.folder / "sets" / job.id

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from training.errors import NotANumberError
 from training.evaluate import estimate
 from training.evaluate.estimate import Estimate, Floats
 
@@ -45,14 +46,17 @@ class Losses:
         """float64 [n, T]: ln(mean over noises of the LoRA's loss) - ln(the base's); negative is better than the base.
 
         Raises:
-            ValueError: shapes disagree, a loss is not positive and finite, or a group is both trained and held out.
+            ValueError: shapes disagree, or a group is both trained and held out.
+            NotANumberError: a loss is not positive and finite.
         """
         if self.lora.shape != self.base.shape or self.lora.shape[:2] != (len(self.groups), len(self.timesteps)):
             raise ValueError(f"losses of shapes {self.lora.shape} and {self.base.shape}")
         if not (
             np.isfinite(self.lora).all() and np.isfinite(self.base).all() and min(self.lora.min(), self.base.min()) > 0
         ):
-            raise ValueError("losses must be positive and finite")
+            raise NotANumberError(
+                "The losses are not positive numbers.", "The weights of the base or of the LoRA are broken."
+            )
         seen = set(self.groups[self.roles == "train"].tolist())
         leaked = seen & set(self.groups[self.roles == "held_out"].tolist())
         if leaked:

@@ -60,7 +60,7 @@ class EvaluateSettings(Section):
             unrelated_seeds=2,
             untriggered_seeds=1,
             sweep_seeds=2,
-            sweep_novel_seeds=0,
+            sweep_novel_seeds=2,
             sweep_unrelated_seeds=2,
             binding_tags=0,
             steps=12,
