@@ -22,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.machine import machine
 from diversity import tables
 from diversity.config import DuplicatesConfig, EncoderConfig, ScanConfig
 from diversity.duplicates import DuplicateGroups, Evidence, find
@@ -191,7 +192,7 @@ def main() -> None:
     rows = measure(encoder, only)
     out = ROOT / "benchmarks" / "results" / f"duplicates-{name}{only and '-' + only}.json"
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({"encoder": encoder.id, "sets": rows}, indent=1))
+    out.write_text(json.dumps({"machine": machine(), "encoder": encoder.id, "sets": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ reading beside copying the same bytes in memory, decoding beside the bare librar
 scan does) beside decoding alone, encoding beside the bare forward pass, neighbours and similarities beside one matrix
 product, greedy selection beside touching each picked row once. The share is limit ÷ time; what is left on the table is
 time − limit. *Stages*: seconds of every stage of a first run, and the functions of the main thread that took most of
-them (threads and children of the scan are in the first table). Writes benchmarks/results/stages.json.
+them (of the scan that is mostly waiting: its threads and children are in the first table). Writes
+benchmarks/results/stages.json.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT.parent / "shared" / "data" / "kaykit_views"
 SAMPLE = ROOT / "diversity" / "assets" / "sample_set"
 RESULTS = Path(__file__).parent / "results" / "stages.json"
-PROFILED = ("label", "dedup", "views", "select", "score", "map", "export")
+PROFILED = ("scan", "label", "dedup", "views", "select", "score", "map", "trainer", "export", "report")
 SHOWN = 6  # functions per stage
 THRESHOLD = 0.8  # cosine of the neighbours that are looked for
 BLOCK = 1_024
@@ -256,7 +257,7 @@ def stages(folder: Path, model: str) -> list[dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as place:
         dataset = Dataset.open(folder, workspace_folder=Path(place) / "ws", overrides={"encoder": {"model": model}})
-        rows = [{"stage": "scan", "seconds": _seconds(dataset.scan), "functions": []}]
+        rows = []
         for name in PROFILED:
             profile = cProfile.Profile()
             start = time.perf_counter()
@@ -292,7 +293,7 @@ def main() -> None:
     parser.add_argument("--keep", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    from benchmarks.peers.tasks import cloud
+    from benchmarks.peers.inputs import cloud
 
     pictures = Pictures(options.folder, options.model)
     vectors = cloud(options.vectors, 0, max(options.vectors // 20, 2))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from diversity.errors import ConfigError
 
@@ -165,6 +165,12 @@ class ExportConfig(Section):
     )
     force: bool = Field(False, description="put foreign or edited files in the way aside")
 
+    @field_validator("control")
+    @classmethod
+    def _whole(cls, control: Path | None) -> Path | None:
+        """The folder itself, whatever links and `..` lead to it: pictures are told from controls by where they lie."""
+        return None if control is None else _expanded(control).resolve()
+
 
 class Config(Section):
     """All settings of one workspace; a preset lies under what is given, key by key."""
@@ -198,9 +204,15 @@ class Config(Section):
 
     @classmethod
     def load(
-        cls, file: Path | None, overrides: dict[str, dict[str, object]] | None = None, preset: str | None = None
+        cls,
+        file: Path | None,
+        overrides: dict[str, dict[str, object]] | None = None,
+        preset: str | None = None,
+        control: Path | None = None,
     ) -> Config:
-        """Read `file` (TOML) if given, then apply `overrides` by section and key; `preset` where neither names one.
+        """Read `file` (TOML) if given, then apply `overrides` by section and key.
+
+        `preset`, and `control` for `export.control`, hold where neither of them says anything.
 
         Raises:
             ConfigError: the file is not TOML, or a key or value is not understood.
@@ -217,8 +229,9 @@ class Config(Section):
         for section, settings in (overrides or {}).items():
             if isinstance(values.setdefault(section, {}), dict):
                 values[section].update(settings)
-        if preset is not None and isinstance(values.setdefault("set", {}), dict):
-            values["set"].setdefault("preset", preset)
+        for section, key, last in (("set", "preset", preset), ("export", "control", control)):
+            if last is not None and isinstance(values.setdefault(section, {}), dict):
+                values[section].setdefault(key, last)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -236,4 +249,12 @@ def _from_its_folder(values: dict[str, dict[str, object]], folder: Path) -> None
     for section, key in (("views", "taxonomy"), ("views", "labels"), ("export", "control"), ("trainer", "face_model")):
         settings = values.get(section)
         if isinstance(settings, dict) and isinstance(settings.get(key), str):
-            settings[key] = folder / str(settings[key])
+            settings[key] = folder / _expanded(Path(str(settings[key])))
+
+
+def _expanded(path: Path) -> Path:
+    """`path` with `~` resolved, where it is known whose home that is."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path

@@ -16,6 +16,7 @@ import polars as pl
 from diversity import record, tables, workspace
 from diversity.config import FILE_NAME, Config
 from diversity.errors import InputError, WorkspaceError
+from diversity.ingest.source import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,20 +72,24 @@ class Dataset:
             preset: character, style, outfit or concept; default: the settings', else the last run's, else character.
 
         Raises:
-            InputError: `pictures` is not a folder.
+            InputError: `pictures` is not a folder, or its name is not valid Unicode.
             ConfigError: the settings are not understood.
             WorkspaceError: the workspace is of another version, not ours, or of other pictures.
         """
         root = Path(pictures).expanduser().resolve()
         if not root.is_dir():
             raise InputError(f"{pictures} is not a folder.", "", "Give the folder that holds the pictures.")
+        if shown(str(root)) != str(root):
+            raise InputError(
+                f"The name {shown(str(root))} is not valid Unicode.", "Tables cannot hold it.", "Rename the folder."
+            )
         if workspace.is_workspace(root):
             raise InputError(f"{pictures} is a workspace.", "", "Give the folder that holds the pictures.")
         folder = Path(workspace_folder).expanduser().resolve() if workspace_folder else workspace.default_location(root)
         file = config or next((p for p in (root / FILE_NAME, folder / FILE_NAME) if p.is_file()), None)
         if preset is not None:
             overrides = {**(overrides or {}), "set": {"preset": preset}}
-        settings = Config.load(file, overrides, record.preset(folder))
+        settings = Config.load(file, overrides, record.preset(folder), record.control(folder, root))
         workspace.check(folder, root)
         return cls(root, folder, settings)
 

@@ -29,6 +29,29 @@ def find_picture(dataset: Dataset, text: str) -> dict[str, Any]:
     Raises:
         InputError: no picture, or more than one, is called so.
     """
+    found = _called(dataset, text)
+    if len(found) == 1:
+        return found.row(0, named=True)
+    if len(found) > 1:
+        several = ", ".join(found["path"].head(3))
+        raise InputError(f"{len(found)} pictures are called {text}.", f"For example {several}.", "Give the whole path.")
+    if set("*?") & set(text):
+        why = "Patterns are filled in by the shell, if at all, and only with files where you are."
+        raise InputError(f"{text} is not in the set.", why, f"Name the pictures, or write {dataset.root / text}.")
+    names = {path.rpartition("/")[2]: path for path in dataset.images["path"]}
+    wanted = text.replace("\\", "/").rpartition("/")[2]
+    near = [names[name] for name in difflib.get_close_matches(wanted, names, 1, 0.6)]
+    hint = f"Did you mean {near[0]}?" if near else "Run `diversity scan` if it is new."
+    raise InputError(f"{text} is not in the set.", f"{dataset.root} was scanned without it.", hint)
+
+
+def is_picture(dataset: Dataset, text: str) -> bool:
+    """Whether `text` names a picture of the set, or several."""
+    return not _called(dataset, text).is_empty()
+
+
+def _called(dataset: Dataset, text: str) -> pl.DataFrame:
+    """Rows of `images` that `text` may mean: one where it is a path."""
     images = dataset.images
     candidates = [text, text.replace("\\", "/")]
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # names too long, homes unknown: no path on disk
@@ -38,18 +61,8 @@ def find_picture(dataset: Dataset, text: str) -> dict[str, Any]:
     for path in candidates:
         found = images.filter(pl.col("path") == path)
         if len(found):
-            return found.row(0, named=True)
-    found = images.filter(pl.col("path").str.split("/").list.last() == candidates[1])
-    if len(found) == 1:
-        return found.row(0, named=True)
-    if len(found) > 1:
-        several = ", ".join(found["path"].head(3))
-        raise InputError(f"{len(found)} pictures are called {text}.", f"For example {several}.", "Give the whole path.")
-    names = {path.rpartition("/")[2]: path for path in images["path"]}
-    wanted = candidates[1].rpartition("/")[2]
-    near = [names[name] for name in difflib.get_close_matches(wanted, names, 1, 0.6)]
-    hint = f"Did you mean {near[0]}?" if near else "Run `diversity scan` if it is new."
-    raise InputError(f"{text} is not in the set.", f"{dataset.root} was scanned without it.", hint)
+            return found
+    return images.filter(pl.col("path").str.split("/").list.last() == candidates[1])
 
 
 def add(dataset: Dataset, what: str, files: Sequence[str], *, value: str = "", undo: bool = False) -> list[str]:

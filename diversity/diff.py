@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from diversity import workspace
+from diversity import record, workspace
 from diversity.config import Config
 from diversity.dataset import Dataset
-from diversity.errors import InputError
 
 if TYPE_CHECKING:
     from diversity.progress import Progress
@@ -62,6 +61,7 @@ class Diff:
         captions: Paths whose caption changed.
         selected, unselected: Pictures in both that entered or left the selection.
         richness: Measures that both have.
+        unscored: Workspaces that were never scored, so that richness cannot be compared.
     """
 
     before: str
@@ -74,6 +74,7 @@ class Diff:
     selected: tuple[str, ...]
     unselected: tuple[str, ...]
     richness: tuple[Change, ...]
+    unscored: tuple[str, ...]
 
     def text(self) -> str:
         """For a terminal."""
@@ -85,25 +86,28 @@ class Diff:
             if paths:
                 more = f", and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
                 lines.append(f"{len(paths)} {name}: {', '.join(paths[:SHOWN])}{more}")
-        return "\n".join([*(lines or ["The pictures are the same."]), *(change.verdict for change in self.richness)])
+        lines = [*(lines or ["The pictures are the same."]), *(change.verdict for change in self.richness)]
+        if self.unscored:
+            which = " and ".join(self.unscored)
+            lines.append(f"Richness cannot be compared: never scored (`diversity score`): {which}.")
+        return "\n".join(lines)
 
 
 def state(folder: Path, config: Path | None = None, progress: Progress | None = None) -> Dataset:
     """A state of a set: a workspace as it is, or a folder of pictures, brought up to date first.
 
+    Bringing up to date repeats the last selection; it does not choose anew.
+
     Raises:
         InputError: `folder` is neither.
-        WorkspaceError: a workspace lacks what is compared.
+        WorkspaceError: a workspace is of another version, or lacks what is compared.
     """
     folder = folder.expanduser().resolve()
     if not workspace.is_workspace(folder):
         dataset = Dataset.open(folder, config=config)
+        dataset.config = record.with_last_selection(dataset.folder, dataset.config)
         return dataset.run(*STAGES, progress=progress)
-    try:
-        root = json.loads((folder / workspace.MARKER).read_text(encoding="utf-8"))["pictures"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder} is no workspace that can be read.", "Its marker is broken.") from None
-    return Dataset(Path(root), folder, Config())
+    return Dataset(workspace.owner_of(folder) or folder, folder, Config())
 
 
 def compare(before: Dataset, after: Dataset) -> Diff:
@@ -141,6 +145,7 @@ def compare(before: Dataset, after: Dataset) -> Diff:
         selected=tuple(b for a, b in both if b in now and a not in was),
         unselected=tuple(b for a, b in both if a in was and b not in now),
         richness=_richness(before, after),
+        unscored=tuple(dict.fromkeys(str(d.folder) for d in (before, after) if not d.has("scores"))),
     )
 
 

@@ -65,7 +65,10 @@ def examine(folder: Path | None = None, device: str = "auto") -> list[Finding]:
         device: As in the settings: auto, cpu, cuda, cuda:N or mps.
     """
     found = [_python(), *_packages(), *_torch(device), _memory(), _weights(), _sample_set()]
-    if folder is not None:
+    if folder is not None and not folder.expanduser().is_dir():
+        what = "is a file" if folder.expanduser().is_file() else "is not there"
+        found.append(Finding("pictures", "broken", f"{folder} {what}", "give the folder that holds the pictures"))
+    elif folder is not None:
         found += [_place(folder), _links(folder)]
     return found
 

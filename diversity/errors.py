@@ -40,3 +40,7 @@ class SelectionError(DiversityError):
 
 class ExportError(DiversityError):
     """An export cannot be written, for example because files of another origin are in the way."""
+
+
+class NotExportedError(ExportError):
+    """The export failed, and all else that was asked for is done: the report is there."""

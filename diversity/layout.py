@@ -77,8 +77,11 @@ def lay_out(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _umap(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    import umap
-
+    """By UMAP, or by principal components where it is not installed."""
+    try:
+        import umap
+    except ImportError:
+        return _principal(vectors)
     k = min(NEIGHBOURS, len(vectors) - 1)
     model = umap.UMAP(
         n_neighbors=k, metric="cosine", random_state=SEED, n_jobs=1, init="pca", precomputed_knn=_exact_knn(vectors, k)

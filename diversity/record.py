@@ -60,6 +60,30 @@ def remember_preset(folder: Path, name: str) -> None:
         save(folder, known | {"preset": name})
 
 
+def control(folder: Path, pictures: Path) -> Path | None:
+    """The folder of control pictures of the last run in the workspace `folder` of `pictures`; None as for `preset`."""
+    try:
+        found = load(folder).get("control")
+    except (WorkspaceError, OSError):  # whatever runs next says so
+        return None
+    return pictures / found if isinstance(found, str) else None
+
+
+def remember_control(folder: Path, pictures: Path, found: Path | None) -> None:
+    """So that later commands need not name it again, nor take its pictures for targets; None forgets it.
+
+    Inside `pictures` it is kept relative to them, so that it is found when both have moved. One that cannot be is not
+    remembered: the run that named it fails, and later ones must not.
+    """
+    if found is not None and (not found.is_dir() or pictures.is_relative_to(found)):
+        return
+    known = load(folder)
+    inside = found is not None and found.is_relative_to(pictures)
+    text = None if found is None else found.relative_to(pictures).as_posix() if inside else str(found)
+    if known.get("control") != text:
+        save(folder, known | {"control": text})
+
+
 def file_hash(path: Path) -> str:
     """16 hex digits over the bytes of `path`."""
     with path.open("rb") as handle:

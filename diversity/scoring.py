@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from diversity.errors import InputError
+from diversity.plural import count
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -73,14 +74,14 @@ def text(rows: list[dict[str, Any]]) -> str:
     said = []
     if "coverage" in found and found["coverage"]["n"]:
         row = found["coverage"]
-        pool = f"{_count(row['settings']['distinct'], 'distinct picture')} of {Path(row['settings']['against']).name}"
+        pool = f"{count(row['settings']['distinct'], 'distinct picture')} of {Path(row['settings']['against']).name}"
         said.append(f"Covered: {100 * row['value']:.0f} %{_span(row, 100, ' %')} of the {pool}.")
     for scope, whose in (("set", ""), ("selection", " of the selection, weighted,")):
         rank, counted = found.get(f"{scope}.effective_rank"), found.get(f"{scope}.pictures")
         if rank and counted and rank["value"] is not None:
-            pictures = _count(int(counted["value"]), "picture")
+            pictures = count(int(counted["value"]), "picture")
             verb = "acts" if counted["value"] == 1 else "act"
-            like = _count(round(rank["value"]), "different one")
+            like = count(round(rank["value"]), "different one")
             said.append(f"{pictures}{whose} {verb} like about {like}{_span(rank)}.")
     return "\n".join([*said, *([""] if said else []), lines(rows)])
 
@@ -90,10 +91,6 @@ def _span(row: dict[str, Any], scale: float = 1, unit: str = "") -> str:
     if row["low"] is None or row["low"] != row["low"]:
         return ""
     return f" ({scale * row['low']:.0f}–{scale * row['high']:.0f}{unit})"
-
-
-def _count(n: int, one: str) -> str:
-    return f"{n:,} {one}" + ("" if n == 1 else "s")
 
 
 def lines(rows: list[dict[str, Any]]) -> str:

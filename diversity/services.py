@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from diversity.encoders.spec import EncoderSpec, resolve
+from diversity.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,16 +48,17 @@ class Services:
         self._stages = frozenset(stages)
 
     def sources(self) -> list[Source]:
-        """The files of the set as they were when this run began; control pictures of an edit set are not of the set."""
+        """The files of the set as they were when this run began; control pictures of an edit set are not of the set.
+
+        Raises:
+            InputError: the pictures are named as their own controls.
+        """
         if self._sources is None:
             from diversity.ingest import list_sources
 
             found = list_sources(self._dataset.root, self._dataset.config.scan)
             control = self._dataset.config.export.control
-            if control is not None:
-                folder = control.expanduser().absolute()
-                found = [source for source in found if folder not in source.location.parents]
-            self._sources = found
+            self._sources = found if control is None else _without(found, control, self._dataset.root)
         return self._sources
 
     @property
@@ -107,6 +110,19 @@ class Services:
         from diversity.encoders import load_encoder
 
         return load_encoder(self._dataset.config.encoder, self.spec)
+
+
+def _without(sources: list[Source], control: Path, root: Path) -> list[Source]:
+    """The sources that do not lie in the folder `control`, whatever links lead to either."""
+    if root.is_relative_to(control):
+        raise InputError(
+            f"The control pictures in {control} are, or hold, the pictures themselves.",
+            "A target cannot be its own control.",
+            "Name another folder with --control.",
+        )
+    folders = {source.location.parent for source in sources}
+    controls = {folder for folder in folders if folder.resolve().is_relative_to(control)}
+    return [source for source in sources if source.location.parent not in controls]
 
 
 class _Deferred:

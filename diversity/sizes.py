@@ -48,6 +48,8 @@ class Faces:
     def __init__(self, file: Path) -> None:
         import cv2
 
+        if not file.expanduser().is_file():
+            raise EncoderError(f"There is no file {file}.", "A face detector was set.", "Check trainer.face_model.")
         self._lock = Lock()  # the detector holds the size of its picture
         try:
             data = file.expanduser().read_bytes()

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from diversity import __version__, record, workspace
-from diversity.errors import InputError, WorkspaceError
+from diversity.errors import DiversityError, InputError, NotExportedError, WorkspaceError
 from diversity.progress import Progress, Silent
 from diversity.services import Services
 
@@ -89,9 +89,11 @@ def run(
 
     Raises:
         WorkspaceError: the workspace is in use, or a table that is needed is missing.
-        DiversityError: whatever a stage raises.
+        NotExportedError: the export failed; stages after it do not need it and were run.
+        DiversityError: whatever another stage raises.
     """
     ran: list[str] = []
+    unwritten: DiversityError | None = None
     stages = {name: find(name) for name in names}
     for stage in stages.values():
         stage.check(dataset)
@@ -99,11 +101,19 @@ def run(
     with workspace.locked(dataset.folder), Services(dataset) as services:
         workspace.tidy(dataset.folder)
         record.remember_preset(dataset.folder, dataset.config.set.preset)
+        record.remember_control(dataset.folder, dataset.root, dataset.config.export.control)
         services.expect(stages)
         for name, stage in stages.items():
             context = Context(dataset, services, progress or Silent(), name in force)
-            if _run_one(name, stage, context):
-                ran.append(name)
+            try:
+                if _run_one(name, stage, context):
+                    ran.append(name)
+            except DiversityError as error:
+                if name != "export" or name == list(stages)[-1]:
+                    raise
+                unwritten = error
+    if unwritten is not None:
+        raise NotExportedError(unwritten.what, unwritten.why, unwritten.todo) from None
     return ran
 
 
@@ -116,6 +126,7 @@ def _run_one(name: str, stage: Stage, context: Context) -> bool:
     if not context.force and written and done.get("fingerprint") == fingerprint:
         return False
     if before["stages"].pop(key, None) is not None:  # if it fails half-way, it was not run
+        before.pop(key, None)  # nor is what it noted true any more
         record.save(folder, before)
     start = time.perf_counter()
     stage.run(context)

@@ -58,7 +58,7 @@ def _label(context: Context) -> None:
     prompts = _prompts(context, rules, vectors)
     given = [views.decided_labels(load_decisions(dataset), dataset.images, rules)]
     if config.labels is not None:
-        given.insert(0, views.read_labels(config.labels, dataset.images, rules))
+        given.insert(0, views.read_labels(config.labels, dataset.images, rules, dataset.root))
     labels = pl.concat(given)
     dataset.write("views", views.label_views(usable, vectors, rules, prompts, labels, config))
     apart = {source.path: source.apart for source in context.services.sources() if source.apart}
@@ -108,7 +108,9 @@ def _controls(dataset: Dataset) -> dict[str, str]:
     from diversity.export.controls import hashes
 
     folder = dataset.config.export.control
-    return {} if folder is None else hashes(folder, dict(dataset.usable.select("key", "path").iter_rows()))
+    if folder is None:
+        return {}
+    return hashes(folder, dataset.root, dict(dataset.usable.select("key", "path").iter_rows()))
 
 
 def _dedup_inputs(context: Context) -> object:

@@ -95,6 +95,8 @@ class Onnx:
             raise EncoderError(
                 f"{file.name} cannot be used.", "onnxruntime is not installed.", "pip install 'diversity[subject]'"
             ) from None
+        if not file.expanduser().is_file():
+            raise EncoderError(f"There is no file {file}.", "It should hold a model.", "Check what --by names.")
         try:
             data = file.expanduser().read_bytes()
             self._session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ import polars as pl
 
 from diversity import subject
 from diversity.errors import InputError
+from diversity.plural import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,8 +61,8 @@ class Found:
 
     def text(self) -> str:
         """For a terminal."""
-        told = f"{self.references} references" if self.references else "what most pictures show"
-        lines = [f"{self.pictures} pictures compared with {told}, by {self.by}."]
+        told = count(self.references, "reference") if self.references else "what most pictures show"
+        lines = [f"{count(self.pictures, 'picture')} compared with {told}, by {self.by}."]
         lines += [f"  {one.state:<8} {one.score:.3f}  {one.path}: {one.reason}" for one in self.odd]
         if not self.odd:
             return lines[0] + " None stands out."

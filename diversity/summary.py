@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from diversity import record, stages
+from diversity.plural import count
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -70,8 +71,7 @@ class Summary:
         """For a terminal."""
         lines = [self._pictures()]
         if self.copies is not None:
-            variants = f", {_count(self.variants or 0, 'variant')} kept beside their like" if self.variants else ""
-            lines.append(f"{_count(self.copies, 'copy', 'copies')} of others, each with a named keeper{variants}.")
+            lines.append(self._copies(self.copies))
         if RICHNESS in self.richness:
             value, low, high = self.richness[RICHNESS]
             span = f" ({low:.0f}–{high:.0f})" if low == low else ""
@@ -79,12 +79,12 @@ class Summary:
         for name, rows in (("Missing", self.missing), ("Rare", self.rare), ("Too many", self.thieves)):
             lines += list(dict.fromkeys(f"{name}: {row['advice'] or row['cell']}" for row in rows or []))
         if self.kept is not None:
-            lines.append(f"Selected {_count(self.kept, 'picture')}, each with a weight.")
+            lines.append(f"Selected {count(self.kept, 'picture')}, each with a weight.")
         if self.preset in PRESET_NOTES:
             lines.append(PRESET_NOTES[self.preset])
         lines.append(f"Seen by the {self.encoder}. {self.encoder_note}")
         lines += [self.views_note] if self.views_note else []
-        lines += [f"Exported for {e['format']}: {e['folder']}" for e in self.exports]
+        lines += [line for written in self.exports for line in _exported(written)]
         if self.outdated:
             what = ", ".join(self.outdated)
             lines.append(f"Not shown, because older than the pictures: {what}. Run `diversity curate`.")
@@ -92,10 +92,15 @@ class Summary:
         lines += [f"Report: {self.report}"] if self.report else []
         return "\n".join(lines)
 
+    def _copies(self, copies: int) -> str:
+        named = f"{count(copies, 'copy', 'copies')} of others, {'each ' if copies > 1 else ''}with a named keeper"
+        variants = f", {count(self.variants, 'variant')} kept beside their like" if self.variants else ""
+        return f"{named if copies else 'No copies'}{variants}."
+
     def _pictures(self) -> str:
-        problems = f"; {_count(self.problems, 'file')} could not be used" if self.problems else ""
+        problems = f"; {count(self.problems, 'file')} could not be used" if self.problems else ""
         flags = ", ".join(f"{n} {flag.replace('_', ' ')}" for flag, n in self.flagged.items() if flag not in NEUTRAL)
-        return f"{_count(self.pictures, 'picture')}{problems}." + (f" Worth a look: {flags}." if flags else "")
+        return f"{count(self.pictures, 'picture')}{problems}." + (f" Worth a look: {flags}." if flags else "")
 
 
 def of(dataset: Dataset) -> Summary:
@@ -150,9 +155,13 @@ def _cells(targets: pl.DataFrame | None, state: str) -> list[dict[str, Any]] | N
     return None if targets is None else targets.filter(pl.col("state") == state).to_dicts()
 
 
+def _exported(written: dict[str, Any]) -> list[str]:
+    """Where an export lies; below it what rounding did, what to set in the trainer, what to know before training."""
+    warnings = written["warnings"]
+    error = [] if any(written["error"] in warning for warning in warnings) else [written["error"]]  # said once
+    told = [*error, *written["advice"], *(f"Note: {warning}" for warning in warnings)]
+    return [f"Exported for {written['format']}: {written['folder']}", *(f"  {sentence}" for sentence in told)]
+
+
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _count(n: int, one: str, many: str = "") -> str:
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

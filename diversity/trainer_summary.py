@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from diversity.plural import count
+
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
@@ -86,7 +88,7 @@ class Seen:
     def lines(self) -> list[str]:
         """For a terminal."""
         lines = [
-            f"At {self.resolution}: {self.pictures} pictures in {self.buckets} buckets; "
+            f"At {self.resolution}: {count(self.pictures, 'picture')} in {count(self.buckets, 'bucket')}; "
             f"{self.enlarged} enlarged, {self.much} of them more than {MUCH:g} times (up to {self.largest:.1f}); "
             f"crops cut off {100 * self.lost:.1f} % of all pixels."
         ]
@@ -95,8 +97,8 @@ class Seen:
         for batch in self.batches:
             if batch.short:
                 lines.append(
-                    f"  batch {batch.size}: {len(batch.short)} buckets hold fewer pictures than that ({batch.pictures} "
-                    "pictures): their batches are smaller, or hold a picture twice."
+                    f"  batch {batch.size}: {count(len(batch.short), 'bucket holds', 'buckets hold')} fewer pictures "
+                    f"than that ({count(batch.pictures, 'picture')}), so batches are smaller, or hold a picture twice."
                 )
         for span in self.spans:
             name = span.framing.replace("_", " ") or "framing not sure"

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from diversity import tables, workspace
+from diversity import listed, tables, workspace
 from diversity.captions import Evidence, Matcher
 from diversity.config import ViewsConfig
 from diversity.decisions import UNDO
@@ -224,7 +224,7 @@ def _guess(axis: Axis, x: Float, logits: Float | None, settled: list[Answer | No
 # labels given by people -------------------------------------------------------------------------------------------
 
 
-def read_labels(file: Path, images: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
+def read_labels(file: Path, images: pl.DataFrame, taxonomy: Taxonomy, root: Path | None = None) -> pl.DataFrame:
     """Labels from a CSV → `LABELS`.
 
     Args:
@@ -232,56 +232,65 @@ def read_labels(file: Path, images: pl.DataFrame, taxonomy: Taxonomy) -> pl.Data
             the path below the pictures' folder, or the bare name where it is the only one of that name.
         images: Has `key` and `path`.
         taxonomy: What labels there are; "unsure" is allowed.
+        root: The pictures' folder, where `file` may hold whole paths.
 
     Raises:
         InputError: unreadable, columns missing, a label that the taxonomy lacks, or no file of it is in the set.
     """
-    try:
-        read = pl.read_csv(file, infer_schema=False, encoding="utf8-lossy")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"The labels {file} cannot be read.", f"{error}.", "Check views.labels.") from None
-    axes = [axis for axis in taxonomy.axes if axis in read.columns]
-    if {"file", "axis", "label"} <= set(read.columns):
-        long = read.select("file", "axis", "label")
-    elif "file" in read.columns and axes:
-        long = read.unpivot(axes, index="file", variable_name="axis", value_name="label")
-    else:
+    table = listed.read_csv(file)
+    long = long_form(table, taxonomy)
+    if long is None:
         raise InputError(
-            f"{file} has the columns {', '.join(read.columns)}.",
+            f"{file} has the columns {', '.join(table.columns)}.",
             "Labels need 'file', 'axis' and 'label', or 'file' and a column per axis.",
             "Rename the columns.",
         )
-    long = long.drop_nulls().with_columns(pl.col("axis", "label").str.strip_chars())
-    long = long.filter(pl.col("label") != "")
-    keys = _keys_by_name(images)
-    found = long.with_columns(
-        pl.col("file").str.replace_all("\\", "/", literal=True).replace_strict(keys, default=None)
-    )
-    found = found.rename({"file": "key"}).drop_nulls("key")
-    if long.height and not found.height:
+    keys, finder = dict(images.select("path", "key").rows()), listed.Finder(images["path"].to_list(), root)
+    rows = [(finder.path(name, by_name=True), axis, label) for name, axis, label in long.iter_rows()]
+    known = [(keys[path], axis, label) for path, axis, label in rows if path is not None]
+    if rows and not known:
         raise InputError(f"No file of {file} is in this set.", "", "Give paths relative to the pictures' folder.")
-    return _checked(found, taxonomy, str(file))
+    return _checked(pl.DataFrame(known, schema=LABELS, orient="row"), taxonomy, str(file))
+
+
+def long_form(table: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame | None:
+    """`file`, `axis`, `label` of a table that has these, or `file` and a column per axis; None where it has neither.
+
+    Cells without a label are left out; axes are spelt as in the taxonomy, whatever their case in the table.
+    """
+    spelt = {axis.lower(): axis for axis in taxonomy.axes}
+    if {"file", "axis", "label"} <= set(table.columns):
+        long = table.select("file", "axis", "label")
+    elif "file" in table.columns and spelt.keys() & set(table.columns):
+        axes = [name for name in spelt if name in table.columns]
+        long = table.unpivot(axes, index="file", variable_name="axis", value_name="label")
+    else:
+        return None
+    long = long.drop_nulls().with_columns(pl.col("axis", "label").str.strip_chars())
+    axis = pl.col("axis").str.to_lowercase()
+    long = long.with_columns(axis=axis.replace_strict(spelt, default=pl.col("axis"), return_dtype=pl.String))
+    return long.filter(pl.col("label") != "")
 
 
 def decided_labels(decisions: pl.DataFrame, images: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
     """Labels from `decisions.parquet` (what = "label", value = "axis=label") → `LABELS`.
 
-    The latest wins; "undo" takes back all labels that a picture was given before.
+    The latest wins; "undo" takes back all labels that a picture was given before, under whatever name.
 
     A decision holds for its key (same path) and, where no picture has that key any more, for pictures of its content.
 
     Raises:
         InputError: a value is not "axis=label" of the taxonomy.
     """
-    told = decisions.filter(pl.col("what") == "label").sort("when", maintain_order=True)
-    undone = (pl.col("value") == UNDO).cum_sum(reverse=True).over("key")
-    told = told.filter(undone == 0)
-    parts = pl.col("value").str.splitn("=", 2).struct
-    told = told.select("key", "content", axis=parts.field("field_0"), label=parts.field("field_1").fill_null(""))
+    told = decisions.filter(pl.col("what") == "label").select("key", "content", "value", "when").with_row_index("nr")
     present = told.join(images.select("key"), on="key", how="semi").drop("content")
     renamed = told.join(images.select("key"), on="key", how="anti").drop("key")
-    renamed = renamed.join(images.select("key", "content"), on="content").select("key", "axis", "label")
-    return _checked(pl.concat([renamed, present]), taxonomy, "decisions")
+    renamed = renamed.join(images.select("key", "content"), on="content").select(present.columns)
+    told = pl.concat([present, renamed]).sort("when", "nr")
+    told = told.filter((pl.col("value") == UNDO).cum_sum(reverse=True).over("key") == 0)
+    parts = pl.col("value").str.splitn("=", 2).struct
+    told = told.select("key", axis=parts.field("field_0"), label=parts.field("field_1").fill_null(""))
+    return _checked(told, taxonomy, "decisions")
 
 
 def _checked(found: pl.DataFrame, taxonomy: Taxonomy, where: str) -> pl.DataFrame:
@@ -293,17 +302,6 @@ def _checked(found: pl.DataFrame, taxonomy: Taxonomy, where: str) -> pl.DataFram
             raise InputError(f"{where} names the {axis} '{label}'.", f"There are {', '.join(names)}.", "Mend it.")
     kept = found.unique(["key", "axis"], keep="last", maintain_order=True)
     return tables.conform(kept.sort("key", "axis"), LABELS)
-
-
-def _keys_by_name(images: pl.DataFrame) -> dict[str, str]:
-    keys: dict[str, str] = {}
-    paths = images.select("path", "key").rows()
-    names = [path.rsplit("/", 1)[-1] for path, _ in paths]
-    for (_, key), name in zip(paths, names, strict=True):
-        keys[name] = key
-    repeated = {name for name in keys if names.count(name) > 1} if len(keys) < len(names) else set()
-    keys = {name: key for name, key in keys.items() if name not in repeated}
-    return keys | dict(paths)
 
 
 def _by_axis(labels: pl.DataFrame | None) -> dict[str, dict[str, str]]:

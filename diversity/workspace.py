@@ -38,20 +38,8 @@ def check(folder: Path, pictures: Path) -> bool:
     Raises:
         WorkspaceError: the folder is in use for something else or for other pictures, or is of another version.
     """
-    marker = folder / MARKER
-    if marker.exists():
-        try:
-            known = json.loads(marker.read_text(encoding="utf-8"))
-            found = known["version"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            known, found = {}, "unreadable"
-        if found != VERSION:
-            raise WorkspaceError(
-                f"The workspace {folder} is of version {found}.",
-                f"This release reads version {VERSION}.",
-                "Move it away or pass another folder with --workspace.",
-            )
-        owner = Path(str(known.get("pictures", pictures)))
+    if is_workspace(folder):
+        owner = owner_of(folder) or pictures
         if _is_folder(owner) and not _same(owner, pictures) and folder != default_location(pictures):
             raise WorkspaceError(
                 f"The workspace {folder} belongs to {owner}.",
@@ -66,6 +54,26 @@ def check(folder: Path, pictures: Path) -> bool:
             "Pass an empty folder with --workspace.",
         )
     return False
+
+
+def owner_of(folder: Path) -> Path | None:
+    """The pictures that the workspace `folder` says it is of; None where it does not say.
+
+    Raises:
+        WorkspaceError: it is of another version.
+    """
+    try:
+        known = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        found = known["version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        known, found = {}, "unreadable"
+    if found != VERSION:
+        raise WorkspaceError(
+            f"The workspace {folder} is of version {found}.",
+            f"This release reads version {VERSION}.",
+            "Move it away or pass another folder with --workspace.",
+        )
+    return Path(str(known["pictures"])) if "pictures" in known else None
 
 
 def prepare(folder: Path, pictures: Path) -> None:

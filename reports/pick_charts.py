@@ -21,7 +21,7 @@ _SHARES = ("copies", "colours", "variety")
 _APART = 0.14  # of a checkpoint's room that neighbouring weights are drawn apart
 
 
-def curves(cells: Sequence[Mapping[str, Any]], first: Mapping[tuple[str, float], int]) -> dict[str, Any]:
+def curves(cells: Sequence[Mapping[str, Any]], first: Mapping[tuple[str, float | None], int]) -> dict[str, Any]:
     """Name → chart, for the measures that some cell has.
 
     Args:
@@ -37,13 +37,13 @@ def curves(cells: Sequence[Mapping[str, Any]], first: Mapping[tuple[str, float],
 
 
 def _curve(
-    name: str, title: str, cells: Sequence[Mapping[str, Any]], first: Mapping[tuple[str, float], int]
+    name: str, title: str, cells: Sequence[Mapping[str, Any]], first: Mapping[tuple[str, float | None], int]
 ) -> dict[str, Any]:
     from bokeh.models import ColumnDataSource, NumeralTickFormatter
     from bokeh.models.annotations import Span
 
     labels = list(dict.fromkeys(cell["checkpoint"] for cell in cells))
-    weights = sorted({cell["weight"] for cell in cells})
+    weights = sorted({cell["weight"] for cell in cells}, key=lambda weight: -1.0 if weight is None else weight)
     chart = _figure(title, height=260, tools="tap", toolbar_location=None)
     chart.xaxis.ticker = list(range(len(labels)))
     chart.xaxis.major_label_overrides = dict(enumerate(labels))
@@ -73,7 +73,7 @@ def _curve(
                     "x": [at[i] for i in rows],
                     "y": [values[i] for i in rows],
                     "i": [first.get((mine[i]["checkpoint"], weight), -1) for i in rows],
-                    "name": [f"{mine[i]['checkpoint']} at {weight:g}" for i in rows],
+                    "name": [f"{mine[i]['checkpoint']} at {words.weight_of(weight)}" for i in rows],
                     "view": [title] * len(rows),
                     "status": [_words(name, mine[i]) for i in rows],
                     "thumb": [""] * len(rows),

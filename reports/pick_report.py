@@ -115,10 +115,11 @@ class Facts:
         """Training pictures by key; those that are gone are left out."""
         return [self.by_key[key] for key in keys if key in self.by_key]
 
-    def columns(self) -> list[tuple[str, float]]:
-        """(checkpoint, weight) of the samples, in order."""
-        keys = {(r["rank"], r["number"], r["checkpoint"], r["weight"] or 0.0) for r in self.samples}
-        return [(label, weight) for _, _, label, weight in sorted(keys)]
+    def columns(self) -> list[tuple[str, float | None]]:
+        """(checkpoint, weight) of the samples, in order; an unknown weight is None."""
+        keys = {(r["rank"], r["number"], *_column(r)) for r in self.samples}
+        ordered = sorted(keys, key=lambda key: (*key[:3], -1.0 if key[3] is None else key[3]))
+        return [(label, weight) for _, _, label, weight in ordered]
 
     def grid(self) -> list[tuple[str, list[list[Shown]]]]:
         """(prompt and seed, samples by column), in the order of the prompts' first appearance."""
@@ -127,7 +128,7 @@ class Facts:
         for shown, row in zip(self.shown, self.samples, strict=False):
             seed = f" · seed {row['seed']}" if row["seed"] is not None else ""
             line = found.setdefault(f"{row['prompt'] or 'prompt not known'}{seed}", [[] for _ in columns])
-            line[columns[row["checkpoint"], row["weight"] or 0.0]].append(shown)
+            line[columns[_column(row)]].append(shown)
         return list(found.items())
 
     def one_weight(self) -> bool:
@@ -135,10 +136,15 @@ class Facts:
         return len({cell["weight"] for cell in self.cells}) <= 1
 
 
+def _column(row: dict[str, Any]) -> tuple[str, float | None]:
+    """Checkpoint and weight of a sample; base pictures are one column."""
+    return row["checkpoint"], 0.0 if row["rank"] == 0 else row["weight"]
+
+
 def _sample_rows(row: dict[str, Any]) -> dict[str, str]:
     known = {
         "Checkpoint": row["checkpoint"],
-        "Weight": "" if row["weight"] is None else f"{row['weight']:g}",
+        "Weight": words.weight_of(row["weight"]),
         "Prompt": row["prompt"] or "",
         "Seed": "" if row["seed"] is None else str(row["seed"]),
         "Asked for": words.plain(row["asked"]).replace("=", " ").replace("_", " "),
@@ -153,7 +159,7 @@ def _sample_rows(row: dict[str, Any]) -> dict[str, str]:
 def _render(facts: Facts) -> str:
     environment = shell.environment()
     environment.filters.update(count=words.count)
-    environment.globals.update(words=words, share=_share, span=_span)
+    environment.globals.update(words=words, weight=words.weight_of, share=_share, span=_span)
     first = {(row["checkpoint"], row["weight"]): index for index, row in reversed(list(enumerate(facts.samples)))}
     drawn = pick_charts.curves(facts.cells, first) if len(facts.cells) > 1 else {}
     return environment.get_template("pick.html.j2").render(

@@ -117,6 +117,7 @@ MEASURES = {
         "Overfits from", "Held-out loss surely above its least, training still falling."
     ),
 }
+COSINES = ("fidelity",)  # measures that lie between -1 and 1
 BANDS = {"low": "little noise", "mid": "middling noise", "high": "much noise"}
 STATES = {"bad": "missing", "good": "ample", "open": "rare"}  # of evidence, as the style sheet colours chips
 SAID = {"bad": "against it", "good": "for it", "open": "not sure"}
@@ -168,8 +169,11 @@ def value(row: Mapping[str, Any]) -> str:
 
 
 def span(row: Mapping[str, Any]) -> str:
-    """A row's interval, as "4 to 9"; "" where there is none."""
+    """A row's interval, as "4 to 9"; "" where there is none. A cosine's ends at 1, whatever Student's t says."""
     if row["low"] is None or row["high"] is None:
         return ""
-    low, high = (words.number(row[end], share=of(row["measure"]).share) for end in ("low", "high"))
+    ends = (row["low"], row["high"])
+    if row["measure"] in COSINES:
+        ends = (max(ends[0], -1.0), min(ends[1], 1.0))
+    low, high = (words.number(end, share=of(row["measure"]).share) for end in ends)
     return f"{low.removesuffix(' %')} to {high}"

@@ -111,6 +111,7 @@ def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: Book
         "assets": ("runs.js",) if drawn else (),
         "differences": _differences(runs),
         "unlike": _unlike(runs),
+        "lines": _lines(runs),
     }
     return page("runs.html.j2", book.shown, book.thumbnails, more)
 
@@ -192,6 +193,13 @@ def _unlike(runs: Sequence[One]) -> bool:
     tables = [run.facts.stored.real for run in runs if run.facts is not None and "loss.gap" in run.scores]
     held_out = {frozenset(table.filter(table["role"] == "held_out")["content"].to_list()) for table in tables}
     return len(held_out) > 1
+
+
+def _lines(runs: Sequence[One]) -> list[tuple[str, float]]:
+    """(run, agreement from which a sample is a copy) where runs were judged by different lines; else none."""
+    told = [(run.name, run.scores["copies.share"]["at"].get("line")) for run in runs if "copies.share" in run.scores]
+    known = [(name, float(line)) for name, line in told if line is not None]
+    return known if len({line for _, line in known}) > 1 else []
 
 
 def _differences(runs: Sequence[One]) -> list[tuple[str, list[str]]]:

@@ -228,6 +228,11 @@ def weight(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def weight_of(value: float | None) -> str:
+    """Weight of a LoRA: "0.8", "1"; "unknown" where it could not be read."""
+    return "unknown" if value is None else f"{value:g}"
+
+
 def span(low: float | None, high: float | None, *, share: bool = False, fine: bool = False) -> str:
     """`19–27`, `40–61 %`; "" where an end is unknown."""
     if low is None or high is None or low != low or high != high:

@@ -86,6 +86,22 @@ def test_the_newest_decision_holds_and_undo_takes_it_back(some: Set) -> None:
     assert some.stands() == {("a.png", "drop", "")}
 
 
+def test_labels_are_taken_back_under_a_new_name(some: Set) -> None:
+    decisions.add(some.dataset, "label", ["a.png"], value="side=back")
+    some.scan({"new.png": "A", "b.png": "B"})
+    assert some.stands() == {("new.png", "label", "side=back")}
+    decisions.add(some.dataset, "label", ["new.png"], undo=True)
+    assert some.stands() == set()
+
+
+def test_the_latest_label_wins_whatever_the_picture_was_called(some: Set) -> None:
+    decisions.add(some.dataset, "label", ["a.png"], value="side=back")
+    some.scan({"new.png": "A", "b.png": "B"})
+    decisions.add(some.dataset, "label", ["new.png"], value="side=front")
+    some.scan({"a.png": "A", "b.png": "B"})
+    assert some.stands() == {("a.png", "label", "side=front")}
+
+
 # lists -------------------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +141,10 @@ def test_labels_of_other_tools_are_taken_in(some: Set, tmp_path: Path) -> None:
         ("path,what,value\na.png,label,side=backwards\n", "no side 'backwards'"),
         ("path,what,value\na.png,label,colour=red\n", "no axis 'colour'"),
         ("", "cannot be read"),
+        ("path,what,value\na.png,pin,side=back\n", "Only labels have values"),
+        ("path,what,value\na.png,drop,yes\n", "Only labels have values"),
+        ("path,what\na,b.png,pin\n", "more cells"),
+        ("path,Path\na.png,pin\n", "the same name"),
     ],
 )
 def test_a_list_that_cannot_be_used_changes_nothing(text: str, says: str, some: Set, tmp_path: Path) -> None:

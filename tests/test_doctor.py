@@ -8,10 +8,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from exports import Pictures
 
-from diversity import doctor
+from diversity import doctor, layout
 from diversity.cli import main
+from diversity.errors import ExportError
 
 
 def by_name(found: list[doctor.Finding]) -> dict[str, doctor.Finding]:
@@ -68,3 +71,29 @@ def test_machines_get_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--device", "cpu", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"name", "state", "found", "costs"} == set(rows[0])
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path / "nosuch"), "--device", "cpu"]) == 1
+    said = capsys.readouterr().out
+    assert "nosuch is not there" in said
+    assert "workspace" not in said
+
+
+def test_without_umap_the_map_is_a_plain_projection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    rows = np.random.default_rng(0).normal(size=(layout.MIN_FOR_UMAP + 3, 8)).astype(np.float32)
+    points = layout.lay_out(rows)
+    assert points.shape == (len(rows), 2)
+    assert np.isfinite(points).all()
+
+
+def test_without_pillow_heif_all_but_heic_is_exported(
+    three: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
+    assert three.write("huggingface", tmp_path / "out").files
+    three.add("phone.heic", data=b"\0\0\0\x18ftypheic" + bytes(12))
+    with pytest.raises(ExportError, match=r"phone\.heic was selected but cannot be read"):
+        three.write("huggingface", tmp_path / "out")

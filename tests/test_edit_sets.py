@@ -10,10 +10,12 @@ import pytest
 from scenes import images_of, scene
 from test_pipeline import TOON, picture
 
-from diversity.config import DuplicatesConfig
+from diversity import record
+from diversity.cli import main
+from diversity.config import Config, DuplicatesConfig
 from diversity.dataset import Dataset
 from diversity.duplicates import Evidence, find
-from diversity.errors import ExportError
+from diversity.errors import ExportError, InputError
 
 LINES = DuplicatesConfig(threshold=0.5)
 
@@ -70,3 +72,74 @@ def test_a_control_folder_that_is_gone_is_told_before_copies_are_looked_for(tmp_
     dataset = Dataset.open(root, workspace_folder=tmp_path / "w", overrides=TOON | settings)
     with pytest.raises(ExportError, match="control"):
         dataset.dedup()
+
+
+def pairs(root: Path, control: Path, count: int = 2) -> Path:
+    """A set of targets with a control of each."""
+    for folder, first in ((root, 0), (control, 50)):
+        folder.mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            picture(first + i).save(folder / f"{i}.png")
+    (root / "diversity.toml").write_text('[encoder]\nmodel = "toon"\n')
+    return root
+
+
+def scanned(root: Path) -> list[str]:
+    return Dataset.open(root).images["path"].to_list()
+
+
+@pytest.mark.parametrize("way", ["link", "dots", "linked control"])
+def test_controls_are_told_from_targets_whatever_leads_to_them(way: str, tmp_path: Path) -> None:
+    inside = way != "linked control"
+    root = pairs(tmp_path / "set", tmp_path / "set" / "control" if inside else tmp_path / "elsewhere")
+    if way == "link":
+        (tmp_path / "link").symlink_to(root)
+    if not inside:
+        (root / "control").symlink_to(tmp_path / "elsewhere")
+    named = {"link": tmp_path / "link" / "control", "dots": root / "control" / ".." / "control"}
+    control = str(named.get(way, root / "control"))
+    assert main(["scan", str(root), "--quiet", "--set", f"export.control={control}"]) == 0
+    assert scanned(root) == ["0.png", "1.png"]
+
+
+def test_a_control_in_a_file_elsewhere_is_relative_to_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pairs(tmp_path / "set", tmp_path / "set" / "control")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.toml").write_text('[encoder]\nmodel = "toon"\n[export]\ncontrol = "../set/control"\n')
+    monkeypatch.chdir(tmp_path / "configs")
+    assert main(["scan", str(root), "--quiet", "--config", "mine.toml"]) == 0
+    assert scanned(root) == ["0.png", "1.png"]
+    assert Config.load(Path("mine.toml")).export.control == root / "control"
+
+
+def test_a_target_is_never_its_own_control(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "set", tmp_path / "set" / "control")
+    (root / "linked.png").symlink_to(root / "control" / "1.png")
+    (root / "control" / "linked.png").symlink_to(root / "control" / "1.png")
+    settings: dict[str, dict[str, object]] = {"export": {"control": root / "control", "formats": ("table",)}}
+    dataset = Dataset.open(root, overrides=TOON | settings)
+    with pytest.raises(ExportError, match="its own control"):
+        dataset.run("scan", "label", "dedup", "views", "select", "export")
+    for folder in (root, tmp_path):
+        with pytest.raises(InputError, match="its own control"):
+            Dataset.open(root, overrides=TOON | {"export": {"control": folder}}).scan()
+
+
+def test_the_control_folder_is_remembered_until_another_or_none_is_named(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "set", tmp_path / "set" / "control")
+    words = [str(root), "--quiet", "--for", "table"]
+    assert main(["export", *words, "--control", str(root / "control")]) == 0
+    assert main(["report", str(root), "--quiet"]) == 0
+    assert scanned(root) == ["0.png", "1.png"]
+    moved = root.rename(tmp_path / "moved")
+    assert record.control(Dataset.open(moved, workspace_folder=tmp_path / "_diversity" / "set").folder, moved) == (
+        moved / "control"
+    )
+    moved.rename(root)
+    assert main(["export", *words, "--control", str(tmp_path / "nowhere")]) == 2  # a slip is not remembered
+    assert Dataset.open(root).config.export.control == root / "control"
+    assert main(["export", *words, "--control", ""]) == 0
+    assert Dataset.open(root).config.export.control is None
+    assert len(scanned(root)) == 4

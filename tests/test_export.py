@@ -161,7 +161,7 @@ def test_advice_on_epochs_keeps_exposures_what_they_were(earlier, epochs, said):
 def test_the_trigger_comes_first_and_once():
     assert captions.with_trigger("smile, boots", "mia") == "mia, smile, boots"
     assert captions.with_trigger("mia, smile", "mia") == "mia, smile"
-    assert captions.with_trigger("Mia smiles", "mia") == "Mia smiles"
+    assert captions.with_trigger("Mia, smiles", "mia") == "Mia, smiles"
     assert captions.with_trigger("miami beach", "mia") == "mia, miami beach"
     assert captions.with_trigger("1girl, mia, smile", "mia") == "mia, 1girl, smile"
     assert captions.with_trigger("mia, smile, mia", "mia") == "mia, smile"
@@ -169,7 +169,20 @@ def test_the_trigger_comes_first_and_once():
     assert captions.with_trigger(" smile ", None) == "smile"
 
 
-@given(st.text(max_size=40), st.sampled_from(["mia", "mia girl", "米娅"]))
+def test_only_whole_tags_count_as_the_trigger():
+    assert captions.with_trigger("red hair, smile", "red") == "red, red hair, smile"
+    assert captions.with_trigger("mira (x), 1girl", "mira") == "mira, mira (x), 1girl"
+    assert captions.with_trigger("Mia smiles", "mia") == "mia, Mia smiles"
+
+
+def test_a_trigger_of_several_tags_comes_first_and_each_of_them_once():
+    for caption in ("mia, girl, smile", "girl, smile", "smile, MIA, girl", "mia, smile, girl", "smile"):
+        assert captions.with_trigger(caption, " mia, girl,").casefold() == "mia, girl, smile"
+    assert captions.with_trigger("smile, mia\nhat", "mia, girl") == "mia, girl, smile\nhat"
+    assert captions.with_trigger("smile\ngirl", "mia, girl") == "mia, girl, smile"
+
+
+@given(st.text(max_size=40), st.sampled_from(["mia", "mia girl", "mia, girl", "米娅"]))
 def test_a_trigger_is_added_once_however_often_it_is_asked_for(caption, trigger):
     once = captions.with_trigger(caption, trigger)
     assert once.casefold().startswith(trigger)

@@ -98,7 +98,7 @@ def test_files_deleted_from_an_export_come_back_with_a_word(three, tmp_path):
     report = three.write("kohya", tmp_path / "out")
     next(report.folder.rglob("1.png")).unlink()
     report = three.write("kohya", tmp_path / "out")
-    assert any("1 files that had been deleted" in warning for warning in report.warnings)
+    assert any("1 deleted file of the earlier export" in warning for warning in report.warnings)
 
 
 @pytest.mark.parametrize("force", [False, True])

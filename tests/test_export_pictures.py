@@ -222,3 +222,17 @@ def test_fitting_works_in_every_mode(mode: str, pictures: Pictures, tmp_path: Pa
     report = pictures.write("kohya-sd15", tmp_path / "out", fit="crop")
     with Image.open(report.folder / manifest(report)["pictures"][0]["target"]) as got:
         assert got.size == place(900, 700, BucketRules(512)).bucket
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp"])
+@pytest.mark.parametrize("fit", ["none", "resize", "crop"])
+def test_what_the_scan_accepts_is_exported_however_large_pillow_finds_it(
+    fit: str, kind: str, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures.add(f"large.{kind}")
+    pixels(size=(700, 600)).save(pictures.root / f"large.{kind}")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)  # Pillow refuses twice that; in earnest 179 megapixels
+    report = pictures.write("kohya", tmp_path / "out", fit=fit, resolution=128)
+    data = next(report.folder.rglob("large.png")).read_bytes()
+    size = PngImagePlugin.PngImageFile(io.BytesIO(data)).size
+    assert size == (700, 600) if fit == "none" else max(size) < 200

@@ -67,6 +67,12 @@ GALLERY_DL = {
     "tags_artist": ["kantoku"],
     "tags_metadata": ["highres"],
 }
+
+
+def gallery_dl(site: str) -> dict[str, Any]:
+    return {"category": site, "subcategory": "post", "rating": "s"}
+
+
 E621 = {
     "rating": "q",
     "tags": {"general": ["smile", "long_hair"], "species": ["fox"], "artist": ["kantoku"], "meta": []},
@@ -79,7 +85,7 @@ E621 = {
         (
             DANBOORU,
             "mia (series), series, 1girl, from behind, smile, ^_^",
-            {("artist", "kantoku"), ("quality", "absurdres"), ("meta", "translated"), ("rating", "safe")},
+            {("artist", "kantoku"), ("quality", "absurdres"), ("meta", "translated"), ("rating", "sensitive")},
         ),
         (GALLERY_DL, "mia, 1girl, smile", {("artist", "kantoku"), ("quality", "highres"), ("rating", "explicit")}),
         (E621, "fox, smile, long hair", {("artist", "kantoku"), ("rating", "questionable")}),
@@ -93,6 +99,9 @@ E621 = {
         ({"caption": "a girl", "tags": ["1girl"]}, "a girl", set()),
         ({"text": "a girl"}, "a girl", set()),
         ({"rating": "e"}, None, {("rating", "explicit")}),
+        ({"rating": "s", "tags": "1girl"}, "1girl", {("rating", "safe")}),
+        (gallery_dl("danbooru"), None, {("rating", "sensitive")}),
+        (gallery_dl("yandere"), None, {("rating", "safe")}),
     ],
 )
 def test_records_give_what_is_shown_and_set_the_rest_apart(

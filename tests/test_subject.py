@@ -210,7 +210,7 @@ def test_a_file_that_is_no_such_model_is_a_plain_message(tmp_path: Path) -> None
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(EncoderError, match="no ONNX model"):
         subject.Onnx(tmp_path / "text.onnx")
-    with pytest.raises(EncoderError, match="no ONNX model"):
+    with pytest.raises(EncoderError, match="There is no file"):
         subject.Onnx(tmp_path / "missing.onnx")
     with pytest.raises(EncoderError, match="does not take pictures"):
         subject.Onnx(onnx_file(tmp_path, channels=4))

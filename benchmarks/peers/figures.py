@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 KEPT = {True: "kept", False: "**not kept**", None: "–"}
-SECONDS = ("_s",)  # parts of the time are in the JSON
 
 
 def section(result: Mapping[str, Any]) -> str:
     """Every task, peer and input."""
-    machine = result["machine"]
+    machines = "; ".join(dict.fromkeys(_host(row) for row in result["rows"]))
     return "\n".join(
         [
             "## Beside what people use instead",
             "",
-            f"`python -m benchmarks.peers`: {machine['cpu']}, {machine['cores']} cores. Alternating fresh processes, "
-            "median seconds (range), imports left out on both sides. How to read it: [benchmarks.md](benchmarks.md).",
+            f"`python -m benchmarks.peers`: {machines}. Alternating fresh processes, median seconds (range, number of "
+            "runs), imports left out on both sides, loading of models not. How to read it: "
+            "[benchmarks.md](benchmarks.md).",
             "",
             table(result),
         ]
@@ -25,15 +25,15 @@ def section(result: Mapping[str, Any]) -> str:
 
 
 def readme(result: Mapping[str, Any]) -> str:
-    """One row per task and peer: seconds over all inputs, how much faster at least and at most, promises kept."""
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    """One row per task, peer and machine: seconds over all inputs, least and largest ratio, promises kept."""
+    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in result["rows"]:
-        found.setdefault((row.get("words", row["task"]), row["peer"]), []).append(row)
+        found.setdefault((row["words"], row["peer"], _host(row)), []).append(row)
     lines = [
         "| what | beside | inputs | ours, s | theirs, s | times as fast | promise |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (words, peer), rows in found.items():
+    for (words, peer, _), rows in found.items():
         told = [row for row in rows if not row["absent"]]
         if not told:
             lines.append(f"| {words} | {peer} | | | | | absent: {rows[0]['absent']} |")
@@ -80,7 +80,7 @@ def table(result: Mapping[str, Any]) -> str:
         memory = " / ".join(_peak(side) for side in (ours, theirs))
         speed = f"{_span(theirs['seconds'])} | {row['faster']:.1f} ×" if theirs else "– | –"
         promise = f"{row['floor']}: {KEPT[row['kept']]}" if row["floor"] else "–"
-        lines.append(f"{head} {_span(ours['seconds'])} | {speed} | {memory} | {_answers(row['answers'])} | {promise} |")
+        lines.append(f"{head} {_span(ours['seconds'])} | {speed} | {memory} | {_answers(row)} | {promise} |")
     return "\n".join(lines)
 
 
@@ -107,22 +107,33 @@ def stages(result: Mapping[str, Any]) -> str:
 
 
 def _functions(found: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"`{row['name']}` {row['seconds']:.2f}" for row in found[:3]) or "threads, see above"
+    return ", ".join(f"`{row['name']}` {row['seconds']:.2f}" for row in found[:3])
 
 
 def _span(seconds: Mapping[str, float]) -> str:
-    return f"{seconds['median']:.2f} ({seconds['low']:.2f}–{seconds['high']:.2f})"
+    """Median with the range and number of the runs; one run has no range."""
+    if seconds["n"] == 1:
+        return f"{seconds['median']:.2f} (n = 1)"
+    return f"{seconds['median']:.2f} ({seconds['low']:.2f}–{seconds['high']:.2f}, n = {seconds['n']})"
 
 
 def _peak(side: Mapping[str, Any] | None) -> str:
     return _number(side["peak_mb"]["median"]) if side and "peak_mb" in side else "–"
 
 
-def _answers(found: Mapping[str, Any]) -> str:
-    told = [(name, value) for name, value in found.items() if not name.endswith(SECONDS) and value is not None]
+def _answers(row: Mapping[str, Any]) -> str:
+    """What the answers say of one another, and how fast the parts are that both sides time."""
+    told = [(name.replace("_", " "), value) for name, value in row["answers"].items() if value is not None]
+    parts = row.get("parts", {}).items()
     return "; ".join(
-        f"{name.replace('_', ' ')} {_number(value) if isinstance(value, float) else value}" for name, value in told
+        [f"{name} {_number(value) if isinstance(value, float) else value}" for name, value in told]
+        + [f"{name} alone {part['faster']:.1f} ×" for name, part in parts if "faster" in part]
     )
+
+
+def _host(row: Mapping[str, Any]) -> str:
+    """On what a row was measured: figures of different machines are never added up."""
+    return f"{row['machine']['cpu']}, {row['machine']['cores']} cores"
 
 
 def _number(value: float) -> str:

@@ -4,9 +4,11 @@
     python -m benchmarks.peers --quick        pictures of the sample set alone, fewer repeats of what is slow
     python -m benchmarks.peers --check        small inputs, once, nothing timed and nothing written
 
-Every run is a fresh process; ours and the peer's alternate; wall seconds leave imports out on both sides and report
-them. A row is kept in benchmarks/out/peers.jsonl as soon as it is done, and taken from there when the benchmark goes
-on after a stop (`--fresh` forgets them). Writes benchmarks/results/peers.json. See docs/benchmarks.md.
+Every run is a fresh process; files are read once before any; ours and the peer's alternate, and so does who begins.
+Wall seconds leave imports and reading of vectors out on both sides and report them; loading a model is in them. A row
+is kept in benchmarks/out/peers.jsonl as soon as it is done, and taken from there when the benchmark goes on after a
+stop (`--fresh` forgets them); what was absent is asked again. Writes benchmarks/results/peers.json. See
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.peers import protocol
 from benchmarks.peers.environments import PEERS, Absent, cache_folder, interpreters
-from benchmarks.peers.tasks import ALONE, TASKS, Floor, Job, Task
+from benchmarks.peers.inputs import Job
+from benchmarks.peers.tasks import ALONE, DECODE, PAPER, TASKS, Floor, Task
 from diversity import record
 
 HERE = Path(__file__).parent
@@ -33,7 +37,8 @@ ROWS = HERE.parent / "out" / "peers.jsonl"
 REPEATS = 3
 PATIENCE = 60.0  # seconds of both sides after which --quick repeats no more
 INSTALLING = 360.0  # seconds that --quick gives to all installations together
-PAPER = "paper"  # a rule written from its paper, which runs beside us
+BESIDE = (PAPER, DECODE)  # what runs in this interpreter
+COMPARED = ("duplicates.py", "machine.py", "strategies/rivals.py")  # besides what lies here
 Row = dict[str, Any]
 
 
@@ -64,12 +69,13 @@ class Settings:
 def one_row(name: str, job: Job, peer: str, settings: Settings) -> Row:
     """Both sides on one input, alternating; a row that says why where the peer cannot answer."""
     task = TASKS[name]
-    row: Row = {"task": name, "words": task.words, "peer": peer, "input": job.label, "absent": task.absent.get(peer)}
+    row: Row = {"task": name, "words": task.words, "peer": peer, "input": job.label, "machine": machine()}
+    row["absent"] = task.absent.get(peer)
     if row["absent"]:
         return row
     if peer == ALONE:
         return alone_row(task, job, row, settings)
-    python = None if peer == PAPER else settings.pythons[peer]
+    python = None if peer in BESIDE else settings.pythons[peer]
     if isinstance(python, Absent):
         return {**row, "absent": str(python)}
     try:
@@ -83,33 +89,41 @@ def one_row(name: str, job: Job, peer: str, settings: Settings) -> Row:
     if settings.timed:
         row |= {"repeats": len(ours), "ours": summary(ours), "theirs": summary(theirs)}
         row["faster"] = row["theirs"]["seconds"]["median"] / max(row["ours"]["seconds"]["median"], 1e-9)
+        row["parts"] = parts(ours, theirs)
     return {**row, **promise(floor, row)}
 
 
 def alone_row(task: Task, job: Job, row: Row, settings: Settings) -> Row:
     """Ours by itself; `row` says which task and input."""
     ours: list[protocol.Answer] = []
+    protocol.warm(job.asked)
     while len(ours) < settings.repeats and sum(one.seconds for one in ours) < settings.patience:
         ours.append(_ours(task, job))
     found = {**row, "version": None, "answers": task.compare(job, ours[0].found, {})}
     if settings.timed:
-        found |= {"repeats": len(ours), "ours": summary(ours)}
+        found |= {"repeats": len(ours), "ours": summary(ours), "parts": parts(ours, [])}
     return {**found, **promise(task.floors.get(ALONE), found)}
 
 
 def alternate(
     task: Task, job: Job, peer: str, python: Path | None, settings: Settings
 ) -> tuple[list[protocol.Answer], list[protocol.Answer]]:
-    """Runs of each side in turn; the peer first, so that one that cannot answer costs nothing else.
+    """Runs of each side in turn, on files that were read before; every round another side begins.
+
+    The peer begins the first, so that one that cannot answer costs nothing else.
 
     Raises:
         Absent: the peer fails, or ours does.
     """
     ours: list[protocol.Answer] = []
     theirs: list[protocol.Answer] = []
+    protocol.warm(job.asked)
     while len(ours) < settings.repeats and sum(one.seconds for one in (*ours, *theirs)) < settings.patience:
+        if len(ours) % 2:
+            ours.append(_ours(task, job))
         theirs.append(protocol.run(task.peers[peer], job.asked, python))
-        ours.append(_ours(task, job))
+        if len(ours) < len(theirs):
+            ours.append(_ours(task, job))
     return ours, theirs
 
 
@@ -121,12 +135,25 @@ def _ours(task: Task, job: Job) -> protocol.Answer:
 
 
 def summary(answers: Sequence[protocol.Answer]) -> dict[str, Any]:
-    """Median, least and largest of seconds, processor seconds, imports and memory."""
+    """Median, least, largest and number of seconds, processor seconds, imports, reading and memory."""
     found: dict[str, Any] = {}
-    for name in ("seconds", "cpu", "imports", "peak_mb"):
+    for name in ("seconds", "cpu", "imports", "reading", "peak_mb"):
         values = [value for answer in answers if (value := getattr(answer, name)) is not None]
         if values:
-            found[name] = {"median": statistics.median(values), "low": min(values), "high": max(values)}
+            spread = {"median": statistics.median(values), "low": min(values), "high": max(values)}
+            found[name] = {**spread, "n": len(values)}
+    return found
+
+
+def parts(ours: Sequence[protocol.Answer], theirs: Sequence[protocol.Answer]) -> dict[str, dict[str, float]]:
+    """Part of the work that both time → median seconds of each side, and how many times as fast ours is."""
+    found: dict[str, dict[str, float]] = {}
+    for name in ours[0].found.get("parts", {}):
+        sides = [[one.found["parts"][name] for one in side] for side in (ours, theirs) if side]
+        medians = [statistics.median(side) for side in sides]
+        found[name] = dict(zip(("ours", "theirs"), medians, strict=False))
+        if theirs:
+            found[name]["faster"] = medians[1] / max(medians[0], 1e-9)
     return found
 
 
@@ -135,12 +162,13 @@ def promise(floor: Floor | None, row: Mapping[str, Any]) -> dict[str, Any]:
     if floor is None:
         return {"floor": None, "kept": None}
     fast = floor.faster is None or "faster" not in row or row["faster"] >= floor.faster
+    fast = fast and all("parts" not in row or row["parts"][name]["faster"] >= x for name, x in floor.parts.items())
     quick = floor.seconds is None or "ours" not in row or row["ours"]["seconds"]["median"] <= floor.seconds
     return {"floor": floor.words, "kept": fast and quick and floor.answer(row["answers"])}
 
 
 def rows(tasks: Sequence[str], peers: Sequence[str], settings: Settings, done: dict[str, Row]) -> Iterator[Row]:
-    """Every row that is asked for, from `done` where it is there."""
+    """Every row that is asked for, from `done` where it is there and was answered."""
     made = settings.cache.parent / "inputs"
     made.mkdir(parents=True, exist_ok=True)
     for name in tasks:
@@ -148,10 +176,9 @@ def rows(tasks: Sequence[str], peers: Sequence[str], settings: Settings, done: d
             for peer in [*(TASKS[name].peers or [ALONE]), *TASKS[name].absent]:
                 if peer not in peers:
                     continue
-                key = record.digest(
-                    [name, peer, job.label, settings.repeats, settings.timed, settings.quick, _versions()]
-                )
-                if key not in done:
+                how = [settings.repeats, settings.timed, settings.quick, str(settings.pythons.get(peer))]
+                key = record.digest([name, peer, job.label, how, _versions()])
+                if key not in done or done[key]["absent"]:
                     done[key] = {"key": key, **one_row(name, job, peer, settings)}
                 yield done[key]
 
@@ -171,10 +198,13 @@ def _plain(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
+@cache
 def _versions() -> object:
-    """Changes with what is compared: pinned peers, and our own code."""
-    code = [record.file_hash(file) for file in sorted((HERE.parents[1] / "diversity").rglob("*.py"))]
-    return [{name: peer.requirements for name, peer in PEERS.items()}, code]
+    """Changes with what is compared and where: pinned peers, adapters, inputs, our own code, machine, interpreter."""
+    files = [*(HERE.parents[1] / "diversity").rglob("*.py"), *(HERE / "adapters").glob("*.py")]
+    files += [*HERE.glob("*.py"), *(HERE.parent / name for name in COMPARED)]
+    code = [record.file_hash(file) for file in sorted(files)]
+    return [{name: peer.requirements for name, peer in PEERS.items()}, code, machine(), sys.executable]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -182,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--task", action="append", choices=TASKS, help="default: all")
-    parser.add_argument("--peer", action="append", choices=[*PEERS, PAPER, ALONE], help="default: all")
+    parser.add_argument("--peer", action="append", choices=[*PEERS, *BESIDE, ALONE], help="default: all")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
     parser.add_argument("--fastdup", type=Path, help="an interpreter that has fastdup")
@@ -195,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print every row, keep the figures; 1 where a promise is not kept."""
     options = _parser().parse_args(arguments)
-    names, peers = options.task or list(TASKS), options.peer or [*PEERS, PAPER, ALONE]
+    names, peers = options.task or list(TASKS), options.peer or [*PEERS, *BESIDE, ALONE]
     asked = [name for name in PEERS if name in peers and any(name in TASKS[task].peers for task in names)]
     pythons = interpreters(asked, options.cache, options.fastdup, INSTALLING if options.quick else math.inf)
     repeats = 1 if options.check else max(options.repeats, 1)
@@ -208,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found.append(row)
         if settings.timed:
             ROWS.parent.mkdir(parents=True, exist_ok=True)
-            ROWS.write_text("".join(json.dumps(kept) + "\n" for kept in done.values()), encoding="utf-8")
+            answered = [json.dumps(kept) + "\n" for kept in done.values() if not kept["absent"]]
+            ROWS.write_text("".join(answered), encoding="utf-8")
     if settings.timed:
         write(found)
     missed = [row for row in found if row.get("kept") is False]

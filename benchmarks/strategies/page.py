@@ -5,7 +5,7 @@ Computes nothing: every number comes from the results' JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from diversity.workspace import atomic
 from reports import charts, shell, words
 
 HERE = Path(__file__).parent
+Row = Mapping[str, Any]
 LAYERS = {ALL: ("out", "circle", 9), DISTINCT: ("kept", "circle", 9), CURATED: ("rare", "diamond", 15)}
-DRAWN = ("cells", "views", "rare", "copies", "coverage", "richness")
+DRAWN = ("reached", "views", "rare", "copies", "coverage", "richness")
+BASELINES = {"random/all": "random, all files", "random/distinct": "random, de-duplicated"}
+BASELINES |= {"stratified/all": "stratified, all files", "stratified/distinct": "stratified, de-duplicated"}
 EVERY = {**MEASURES, **downstream_summary.MEASURES}
 TIP = """<div style="max-width:320px;margin:-6px;padding:8px;background:var(--surface);color:var(--ink);
 border:1px solid var(--muted);line-height:1.45"><b>@name</b><br>@status</div>"""
@@ -27,7 +30,8 @@ border:1px solid var(--muted);line-height:1.45"><b>@name</b><br>@status</div>"""
 def write(result: Mapping[str, Any], file: Path) -> None:
     """Write the page of `result` (benchmarks/results/strategies.json) to `file`."""
     environment = shell.environment(HERE)
-    environment.globals.update(shown=shown, compared=compared, verdict=verdict, ours=ours, words=words)
+    environment.globals.update(shown=shown, compared=compared, verdict=verdict, ours=ours, beside=beside, words=words)
+    environment.globals.update(fewer=fewer)
     environment.globals.update(lora_measures=downstream_summary.MEASURES, standings=downstream_summary.MEANING)
     drawn, titles = {}, {}
     for suite in result["suites"]:
@@ -140,3 +144,20 @@ def _told(row: Mapping[str, Any], name: str) -> str:
 def ours(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Entries of our own strategy, by budget."""
     return sorted((row for row in rows if row["strategy"] == "ours"), key=lambda row: row["budget"])
+
+
+def beside(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Iterator[tuple[str, Row, Row]]:
+    """Words, entry of each of `BASELINES` at the budget of `row`, and `row` with its gains over that one."""
+    for key, said in BASELINES.items():
+        for base in rows:
+            if (base["strategy"], base["pool"], base["budget"]) == (*key.split("/"), row["budget"]):
+                gains = row["gains"] if key == "random/all" else row.get("beside", {}).get(key, {})
+                yield said, base, {**row, "gains": gains}
+
+
+def fewer(row: Mapping[str, Any]) -> str:
+    """How many pictures were kept where the pool was too small for the budget; else nothing."""
+    kept = row.get("kept")
+    if not kept or kept["least"] >= row["budget"]:
+        return ""
+    return f"{kept['least']}–{kept['most']} kept" if kept["least"] < kept["most"] else f"{kept['least']} kept"

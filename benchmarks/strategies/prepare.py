@@ -123,7 +123,8 @@ def _places(paths: list[str]) -> IntArray:
 def _judged(dataset: Dataset, frame: pl.DataFrame, place: Path) -> tuple[str, NDArray[np.float32]]:
     """The judging encoder's name and its vectors of the rows of `frame`, kept beside the workspace's tables."""
     contents = frame["content"].to_list()
-    file = place / f"judged-{record.digest([contents, other_encoder.WEIGHTS.is_file()])[:16]}.npz"
+    judge = [other_encoder.WEIGHTS.is_file(), record.file_hash(Path(other_encoder.__file__))]
+    file = place / f"judged-{record.digest([contents, judge])[:16]}.npz"
     if file.is_file():
         with np.load(file) as stored:
             return str(stored["name"]), stored["vectors"]
@@ -139,9 +140,9 @@ def _judged(dataset: Dataset, frame: pl.DataFrame, place: Path) -> tuple[str, ND
 def _digest(pools: dict[str, Candidates], judge: Judge) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name, pool in pools.items():
-        said = [name, pool.keys, pool.cells, pool.protected.tolist(), pool.place.tolist(), pool.quality.tolist()]
-        digest.update(record.digest(said).encode())
-        digest.update(pool.vectors.tobytes())
+        digest.update(record.digest([name, pool.keys, pool.cells, pool.targets]).encode())
+        for column in (pool.protected, pool.place, pool.group_size, pool.quality, pool.sharpness, pool.vectors):
+            digest.update(np.ascontiguousarray(column).tobytes())
     digest.update(judge.vectors.tobytes())
     digest.update(record.digest([repr(label) for label in judge.labels or ()]).encode())
     return digest.hexdigest()

@@ -65,7 +65,7 @@ def dpp(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     """The likeliest set of a determinantal point process, greedily; nested.
 
     Fast greedy MAP (Chen, Zhang & Zhou 2018, algorithm 1) on the cosine kernel plus `DPP_RIDGE` on its diagonal. Gains:
-    by how much each pick raised log det.
+    by how much each pick raised log det. Alone, all unit rows are worth the same: the first is picked.
     """
     first = first_picks(pool, k)
     wanted = min(k, len(pool))
@@ -75,7 +75,8 @@ def dpp(pool: Pool, k: int, *, seed: int = 0) -> Selection:
     order: list[int] = []
     gains: list[float] = []
     for at in range(wanted):
-        i = int(first[at]) if at < len(first) else int(np.argmax(np.round(left, 9)))
+        places = 9 if at else 5  # alone, unit rows differ by rounding only
+        i = int(first[at]) if at < len(first) else int(np.argmax(np.round(left, places)))
         kernel = vectors @ vectors[i]
         kernel[i] += DPP_RIDGE
         rows[at] = (kernel - rows[:at].T @ rows[:at, i]) / np.sqrt(left[i])

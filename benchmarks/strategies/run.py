@@ -1,14 +1,14 @@
 """Compare curation strategies with labels that none of them sees.
 
     python -m benchmarks.strategies                          every suite whose data is there
-    python -m benchmarks.strategies --suite kaykit
+    python -m benchmarks.strategies --suite kaykit           a part: its figures stay below benchmarks/out
     python -m benchmarks.strategies FOLDER [--labels CSV]    your own pictures
     python -m benchmarks.strategies --downstream [--limit N] [--plan]    a LoRA on each subset; hours
 
 One run at a time is appended to benchmarks/out/strategies/<suite>.jsonl, so that a stopped benchmark goes on where it
 was; runs are repeated when pictures, labels or code change. Writes benchmarks/results/strategies.json and one page,
-benchmarks/out/strategies/strategies.html (for a folder: both under benchmarks/out/strategies/<folder>). See
-docs/strategies.md.
+benchmarks/out/strategies/strategies.html (for a folder: both under benchmarks/out/strategies/<folder>; for a part of
+the benchmark, which must not stand for the whole: under benchmarks/out/strategies/part). See docs/strategies.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ from diversity.errors import DiversityError, InputError
 
 RESULTS = Path(__file__).parents[1] / "results" / "strategies.json"
 LORAS = Path(__file__).parent / "results"  # a line each
-SEEDS = 20
+SEEDS = 10
+CHOSEN = ("select/*.py", "richness.py", "coverage.py", "rarefaction.py")  # below diversity/: what chooses and scores
+SAME = ("only", "budgets", "seeds", "model", "captions")  # options that the committed figures leave as they are
+JUDGED = ("rivals.py", "truth.py", "prepare.py", "other_encoder.py")
 Row = dict[str, Any]
 
 
@@ -110,7 +113,8 @@ def one_run(prepared: Prepared, name: str, pool: str, budget: int, seed: int) ->
     except DiversityError as error:
         return {}, str(error)
     seconds = time.process_time() - start
-    return {**prepared.judge.scores(prepared.rows[pool][picks]), "cpu": seconds, "kept": len(picks)}, None
+    scores = prepared.judge.scores(prepared.rows[pool][picks], budget)
+    return {**scores, "cpu": seconds, "kept": len(picks)}, None
 
 
 def run_set(one: suites.LabelledSet, suite: str, budgets: Sequence[int], settings: Settings, log: Log) -> list[Row]:
@@ -183,7 +187,8 @@ def write(results: Iterable[dict[str, Any]], file: Path, html: Path, loras: Mapp
 def _code() -> str:
     """Changes with the code that chooses and judges."""
     here = Path(__file__).parent
-    files = [*(here.parents[1] / "diversity" / "select").glob("*.py"), *(here / f for f in ("rivals.py", "truth.py"))]
+    files = [file for pattern in CHOSEN for file in (here.parents[1] / "diversity").glob(pattern)]
+    files += [here / name for name in JUDGED]
     return record.digest([record.file_hash(file) for file in sorted(files)])
 
 
@@ -214,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _wanted(options: argparse.Namespace) -> tuple[dict[str, suites.Suite], Path, Path]:
-    """Suites to run, where rows and page go, and the file of figures."""
+    """Suites to run, where their rows go, and the file of figures."""
     if options.folder is not None:
         labels = None
         if options.labels is not None:
@@ -227,7 +232,15 @@ def _wanted(options: argparse.Namespace) -> tuple[dict[str, suites.Suite], Path,
     for name in names:
         suite = suites.SUITES[name]
         found[name] = suites.Suite(suite.words, suite.sets, tuple(options.budgets) or suite.budgets)
-    return found, suites.CACHE, RESULTS
+    file = suites.CACHE / "part" / "strategies.json" if _is_part(options) else RESULTS
+    return found, suites.CACHE, file
+
+
+def _is_part(options: argparse.Namespace) -> bool:
+    """Whether settings differ from those of the committed figures, or suites from those of `python -m benchmarks`."""
+    plain = _parser().parse_args([])
+    changed = any(getattr(options, name) != getattr(plain, name) for name in SAME)
+    return changed or set(options.suite or suites.SUITES) not in ({*suites.SUITES}, {*suites.SHORT})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,8 +258,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DiversityError as error:
         print(error, file=sys.stderr)
         return 2
-    loras = _loras() if file == RESULTS else None
-    write([result for result in results if result], file, place / "strategies.html", loras)
+    told = [result for result in results if result]
+    if file == RESULTS:
+        write(told, file, suites.CACHE / "strategies.html", _loras())
+        return 0
+    if options.folder is None:
+        file.unlink(missing_ok=True)  # parts of other settings are not to be mixed
+        print(f"A part of the benchmark: {RESULTS.relative_to(suites.ROOT)} stays as it is.")
+    write(told, file, file.with_suffix(".html"))
     return 0
 
 

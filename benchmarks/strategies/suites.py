@@ -88,6 +88,7 @@ def toon() -> list[LabelledSet]:
     return sets
 
 
+SHORT = ("kaykit", "toon")  # what `python -m benchmarks` runs without --full
 SUITES: dict[str, Suite] = {
     "kaykit": Suite("KayKit long tails", kaykit, (16, 24, 40)),
     "toon": Suite("toon long tails", toon, (16, 24, 40)),

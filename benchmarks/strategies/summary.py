@@ -13,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.strategies.table import ALL
+from benchmarks.strategies.table import ALL, DISTINCT
 from benchmarks.strategies.truth import MEASURES
 
 LEVEL = 0.9
 BASELINE = ("random", ALL)
+OTHERS = (("random", DISTINCT), ("stratified", ALL), ("stratified", DISTINCT))  # stronger: what little work gives
 Row = Mapping[str, Any]
+Values = Mapping[str, Sequence[float]]
 Estimate = dict[str, float | str | int | None]
 
 
@@ -62,8 +64,9 @@ def against(by_set: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequen
 def summarise(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """One entry per strategy, pool and budget of a suite's rows, in the order of first appearance.
 
-    Entries: strategy, pool, budget, sets, runs, problem (of sets that could not be answered), `values` (measure →
-    `estimate`), `gains` (measure → `against` random from all files at the same budget).
+    Entries: strategy, pool, budget, sets, runs, problem (of sets that could not be answered), kept (`least` and `most`
+    pictures that were really kept; None: not known), `values` (measure → `estimate`), `gains` (measure → `against`
+    random from all files at the same budget), `beside` ("strategy/pool" of `OTHERS` → the same against that one).
     """
     cells: dict[tuple[str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
@@ -71,8 +74,8 @@ def summarise(rows: Iterable[Row]) -> list[dict[str, Any]]:
     values = {key: {name: _by_set(found, name) for name in MEASURES} for key, found in cells.items()}
     entries = []
     for (strategy, pool, budget), found in cells.items():
-        mine, base = values[strategy, pool, budget], values.get((*BASELINE, budget), {})
-        known = {name: by_set for name, by_set in mine.items() if by_set}
+        known = {name: by_set for name, by_set in values[strategy, pool, budget].items() if by_set}
+        others = {"/".join(other): values.get((*other, budget)) for other in OTHERS if other != (strategy, pool)}
         entries.append(
             {
                 "strategy": strategy,
@@ -81,11 +84,23 @@ def summarise(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "sets": len({row["set"] for row in found if not row["problem"]}),
                 "runs": sum(not row["problem"] for row in found),
                 "problem": next((row["problem"] for row in found if row["problem"]), None),
+                "kept": _kept(found),
                 "values": {name: _within(estimate(by_set), MEASURES[name].share) for name, by_set in known.items()},
-                "gains": {name: against(by_set, base.get(name, {})) for name, by_set in known.items()},
+                "gains": _gains(known, values.get((*BASELINE, budget), {})),
+                "beside": {name: _gains(known, other) for name, other in others.items() if other is not None},
             }
         )
     return entries
+
+
+def _gains(known: Mapping[str, Values], base: Mapping[str, Values]) -> dict[str, Estimate | None]:
+    return {name: against(by_set, base.get(name, {})) for name, by_set in known.items()}
+
+
+def _kept(rows: Sequence[Row]) -> dict[str, int] | None:
+    """Least and most pictures that the answered runs kept: fewer than asked for where a pool was too small."""
+    counts = [row["scores"]["kept"] for row in rows if not row["problem"] and "kept" in row["scores"]]
+    return {"least": min(counts), "most": max(counts)} if counts else None
 
 
 def _within(found: Estimate, share: bool) -> Estimate:

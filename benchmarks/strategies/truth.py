@@ -55,7 +55,11 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "cells": Measure("cells covered", "Share of the set's view × pose × background combinations that are kept."),
+    "reached": Measure(
+        "cells covered",
+        "View × pose × background combinations that are kept, as a share of what can be reached: as many as pictures "
+        "may be kept, or all of the set.",
+    ),
     "views": Measure("views covered", "Share of the set's views that are kept."),
     "rare": Measure("rare recall", f"Share of the pictures of rare views (at most {RARE_UP_TO} in the set) kept."),
     "copies": Measure("copies left", "Share of the kept pictures that show what another kept one shows.", False),
@@ -85,8 +89,13 @@ class Judge:
         self.parts = members(self.groups)
         self.rare = _rare_groups(labels) if labels is not None else frozenset[str]()
 
-    def scores(self, picks: IntArray) -> dict[str, float | None]:
-        """Value of every measure but cost for the pictures in rows `picks`; None where it cannot be told."""
+    def scores(self, picks: IntArray, budget: int | None = None) -> dict[str, float | None]:
+        """Value of every measure but cost for the pictures in rows `picks`; None where it cannot be told.
+
+        Args:
+            picks: int [k], rows.
+            budget: Pictures that could have been kept; None: as many as were.
+        """
         found: dict[str, float | None] = dict.fromkeys(MEASURES)
         del found["cpu"]
         if not len(picks):
@@ -98,7 +107,8 @@ class Judge:
             chosen = [self.labels[i] for i in picks.tolist()]
             groups = {label.group for label in chosen}
             if any(x.cell != x.view for x in self.labels):
-                found["cells"] = len({x.cell for x in chosen}) / len({x.cell for x in self.labels})
+                most = min(budget or len(picks), len({x.cell for x in self.labels}))
+                found["reached"] = len({x.cell for x in chosen}) / most
             found["views"] = len({x.view for x in chosen}) / len({x.view for x in self.labels})
             found["copies"] = 1 - len(groups) / len(chosen)
             found["rare"] = len(groups & self.rare) / len(self.rare) if self.rare else None

@@ -6,6 +6,7 @@ import argparse
 
 from diversity.commands.common import add_common, emit, open_dataset, progress
 from diversity.commands.stage import add_export, add_selection, sections
+from diversity.errors import NotExportedError
 
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -17,13 +18,19 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(name: str, options: argparse.Namespace) -> int:
-    """All stages, then the summary with the report's path."""
+    """All stages, then the summary with the report's path, also where only the export failed."""
     from diversity import summary
     from diversity.stages import STAGES
     from diversity.stages import run as run_stages
 
     dataset = open_dataset(options, **sections(options))
-    run_stages(dataset, STAGES, force=STAGES if options.redo else (), progress=progress(options))
+    failed: NotExportedError | None = None
+    try:
+        run_stages(dataset, STAGES, force=STAGES if options.redo else (), progress=progress(options))
+    except NotExportedError as error:
+        failed = error
     result = summary.of(dataset)
     emit(options, result, result.text())
+    if failed is not None:
+        raise failed
     return 0

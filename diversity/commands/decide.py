@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diversity.commands.common import add_common, emit, open_dataset
-from diversity.errors import InputError
+from diversity.errors import InputError, WorkspaceError
+from diversity.plural import count
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -30,40 +31,64 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(name: str, options: argparse.Namespace) -> int:
-    """Append the decisions, or list them."""
+    """Append the decisions, take them back, or list them."""
     dataset = open_dataset(options)
+    if not dataset.has("images"):
+        raise WorkspaceError("The pictures are not known yet.", "", f"Run `diversity scan {options.pictures}` first.")
     if name == "decisions":
         return _list(options, dataset)
-    return _label(options, dataset) if name == "label" else _pin_or_drop(name, options, dataset)
+    if name == "label":
+        return _label(options, dataset)
+    return _undo(name, options, dataset) if options.undo else _pin_or_drop(name, options, dataset)
 
 
 def _pin_or_drop(name: str, options: argparse.Namespace, dataset: Dataset) -> int:
     from diversity import decisions
 
-    paths = decisions.add(dataset, name, options.files, undo=options.undo)
-    verb = f"no longer {name}" if options.undo else name
-    idle = {} if options.undo or name != "pin" else decisions.unusable(dataset, paths)
+    paths = decisions.add(dataset, name, options.files)
+    idle = decisions.unusable(dataset, paths) if name == "pin" else {}
     for path, problem in idle.items():
         sys.stderr.write(f"diversity: {path} cannot be used, so pinning it does nothing for now. {problem}\n")
-    result = {"what": verb, "paths": paths, "unusable": idle}
-    emit(options, result, "\n".join(f"{verb}: {path}" for path in paths))
+    emit(options, {"what": name, "paths": paths, "unusable": idle}, "\n".join(f"{name}: {path}" for path in paths))
+    return 0
+
+
+def _undo(name: str, options: argparse.Namespace, dataset: Dataset) -> int:
+    """Take back what stands, and say of which pictures nothing does."""
+    from diversity import decision_lists, decisions
+
+    paths = [decisions.find_picture(dataset, file)["path"] for file in options.files]
+    stands = {path for path, what, *_ in decision_lists.standing(dataset).iter_rows() if what == name}
+    held = [path for path in paths if path in stands]
+    idle = [path for path in paths if path not in stands]
+    decisions.add(dataset, name, held, undo=True)
+    done, never = {
+        "pin": ("no longer pin: {}", "{} was not pinned."),
+        "drop": ("no longer drop: {}", "{} was not dropped by hand."),
+        "label": ("{}: no label of yours", "{} had no label of yours."),
+    }[name]
+    said = [*(done.format(path) for path in held), *(never.format(path) for path in idle)]
+    emit(options, {"what": f"no longer {name}", "paths": held, "untouched": idle}, "\n".join(said))
     return 0
 
 
 def _label(options: argparse.Namespace, dataset: Dataset) -> int:
-    """Words with "=" whose beginning is an axis are labels, all others pictures."""
+    """Words with "=" whose beginning is an axis are labels, but for pictures that are called so; others pictures."""
     from diversity import decision_lists, decisions, taxonomy
 
     axes = taxonomy.load(dataset.config.views.taxonomy).axes
     labels = [word for word in options.files if "=" in word and word.partition("=")[0] in axes]
+    labels = [word for word in labels if not decisions.is_picture(dataset, word)]
     files = [word for word in options.files if word not in labels]
     if not files or bool(labels) == options.undo:
         todo = "Leave the labels out: --undo takes all of a picture's back." if options.undo and files else USAGE
         raise InputError("There is nothing to label.", f"Axes are {', '.join(axes)}.", todo)
+    if options.undo:
+        return _undo("label", options, dataset)
     decision_lists.check(dataset, labels)
-    for value in labels or [""]:
-        paths = decisions.add(dataset, "label", files, value=value, undo=options.undo)
-    said = "no label of yours" if options.undo else ", ".join(labels)
+    for value in labels:
+        paths = decisions.add(dataset, "label", files, value=value)
+    said = ", ".join(labels)
     emit(options, {"labels": labels, "paths": paths}, "\n".join(f"{path}: {said}" for path in paths))
     return 0
 
@@ -85,6 +110,6 @@ def _list(options: argparse.Namespace, dataset: Dataset) -> int:
     if options.out is not None:
         written = decision_lists.write(dataset, options.out)
         done.append({"rows": written, "file": options.out})
-        said.append(f"{written} decisions: {options.out}")
+        said.append(f"{count(written, 'decision')}: {options.out}")
     emit(options, done if len(done) > 1 else done[0], "\n".join(said))
     return 0

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from diversity.commands.common import add_common, emit, open_dataset, plain, progress
+from diversity.errors import InputError
 
 UP_TO = {
     "scan": ("scan",),
@@ -51,29 +52,36 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Which formats are written."""
     parser.add_argument("--for", dest="formats", action="append", metavar="FORMAT", help=FORMATS)
-    parser.add_argument("--trigger", help="word put first in every caption")
+    parser.add_argument("--trigger", help="word put first in every caption; '' for none")
     parser.add_argument("--leave-out", metavar="GROUPS", help="write captions without tags on artist, quality, rating")
     parser.add_argument("--resolution", type=int, help="training resolution in pixels (default: the format's own)")
     parser.add_argument("--epochs", type=int, help="epochs you would train without repeats: what to set instead")
-    parser.add_argument("--control", type=Path, metavar="FOLDER", help="control pictures of an edit set")
+    parser.add_argument("--control", metavar="FOLDER", help="control pictures of an edit set; remembered, '' forgets")
     parser.add_argument("--fit", choices=("none", "resize", "crop"), help="reduce or cut pictures to their bucket")
     parser.add_argument("--force", action="store_true", help="replace files that are not an earlier export of ours")
 
 
 def sections(options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """The settings that selection and export options stand for."""
-    chosen = {key: getattr(options, key, None) for key in ("keep", "strategy", "alpha", "initial", "name")}
-    export: dict[str, object] = {}
-    if getattr(options, "formats", None):
-        export["formats"] = tuple(part.strip() for text in options.formats for part in text.split(",") if part.strip())
-    for key in ("trigger", "resolution", "epochs", "control", "fit"):
-        if getattr(options, key, None):
-            export[key] = getattr(options, key)
-    if getattr(options, "leave_out", None):
-        export["leave_out"] = tuple(part.strip() for part in options.leave_out.split(",") if part.strip())
-    if getattr(options, "force", False):
+    """The settings that selection and export options stand for; an empty text takes back what a file says.
+
+    Raises:
+        InputError: `--for` names no format.
+    """
+    given = {key: value for key, value in vars(options).items() if value is not None}
+    select: dict[str, object] = {
+        key: given[key] for key in ("keep", "strategy", "alpha", "initial", "name") if key in given
+    }
+    export: dict[str, object] = {key: given[key] for key in ("resolution", "epochs", "fit") if key in given}
+    export |= {key: given[key] or None for key in ("trigger", "control") if key in given}
+    if "leave_out" in given:
+        export["leave_out"] = _parts(given["leave_out"])
+    if "formats" in given:
+        export["formats"] = tuple(part for text in given["formats"] for part in _parts(text))
+        if not export["formats"]:
+            raise InputError("--for names no format.", "", f"There are {FORMATS.partition(';')[0]}.")
+    if given.get("force"):
         export["force"] = True
-    return {"select": {key: value for key, value in chosen.items() if value is not None}, "export": export}
+    return {"select": select, "export": export}
 
 
 def run(name: str, options: argparse.Namespace) -> int:
@@ -100,6 +108,10 @@ def run(name: str, options: argparse.Namespace) -> int:
     moved = rejects.move(dataset, None if options.move_rejects == DEFAULT else options.move_rejects)
     emit(options, {**plain(result), "rejects": moved}, f"{result.text()}\n{moved.text('moved')}")
     return 0
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _keep(text: str) -> int | str:

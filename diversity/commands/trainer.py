@@ -24,7 +24,7 @@ def run(name: str, options: argparse.Namespace) -> int:
 
     given = {"resolutions": options.resolution, "batch_sizes": options.batch, "step": options.step}
     trainer: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    select: dict[str, object] = {"name": options.name} if options.name else {}
+    select: dict[str, object] = {} if options.name is None else {"name": options.name}
     dataset = open_dataset(options, trainer=trainer, select=select)
     dataset.config = record.with_last_selection(dataset.folder, dataset.config)
     run_stages(dataset, UP_TO["trainer"], progress=progress(options))

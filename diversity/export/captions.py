@@ -11,18 +11,26 @@ from diversity.captions import apart_group
 
 
 def with_trigger(caption: str, trigger: str | None) -> str:
-    """`caption`, stripped, beginning with `trigger`; a trigger tag elsewhere in it is moved to the front."""
+    """`caption`, stripped, beginning with the tags of `trigger`; found elsewhere in it, they are moved to the front.
+
+    Only whole tags count: "red hair" does not hold the trigger "red". A caption of several lines keeps them.
+    """
     text = caption.strip()
-    word = (trigger or "").strip()
-    if not word:
+    wanted = tags(trigger or "")
+    if not wanted:
         return text
-    tags = [tag.strip() for tag in text.split(",")]
-    if any(_same(tag, word) for tag in tags[1:]):
-        text = ", ".join(tag for tag in tags if tag and not _same(tag, word))
-    begins = _same(text[: len(word)], word) and not text[len(word) : len(word) + 1].isalnum()
-    if text and begins:
+    own = {tag.casefold() for tag in wanted}
+    found = [tag.casefold() for line in text.split("\n") for tag in tags(line)]
+    begins = found[: len(wanted)] == [tag.casefold() for tag in wanted] and not text.startswith(",")
+    if begins and not own & set(found[len(wanted) :]):
         return text
-    return f"{word}, {text}" if text else word
+    first, *others = [_without(line, own) for line in text.split("\n")]
+    return "\n".join([", ".join([*wanted, first] if first else wanted), *others]).strip()
+
+
+def tags(text: str) -> list[str]:
+    """What stands between commas, stripped, without what is empty."""
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
 
 
 def without(caption: str, groups: Collection[str]) -> str:
@@ -43,5 +51,8 @@ def one_line(caption: str) -> str:
     return result
 
 
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
+def _without(line: str, own: Collection[str]) -> str:
+    """`line` without the tags `own`; as it is where it has other tags only."""
+    parts = tags(line)
+    left = [tag for tag in parts if tag.casefold() not in own]
+    return line if left == parts and parts else ", ".join(left)

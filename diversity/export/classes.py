@@ -16,6 +16,7 @@ from diversity.export.base import ExportOptions, ExportReport
 from diversity.export.folder import Stage, staging
 from diversity.export.items import Item, gather, uncaptioned
 from diversity.ingest.folder import LABELS
+from diversity.plural import count
 from diversity.trainer_view import BucketRules
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def said_of_captions(items: Sequence[Item]) -> list[str]:
     found = [f"{sentence} Their .txt holds the trigger or the concept instead." for sentence in uncaptioned(items)]
     several = sum(len(item.found.strip().splitlines()) > 1 for item in items)
     if several:
-        found.append(f"{several} captions had several lines; they were joined, because a line counts as a caption.")
+        those = count(several, "caption")
+        found.append(f"{those} had several lines, which were joined, because a line counts as a caption.")
     return found
 
 

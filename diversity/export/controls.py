@@ -19,16 +19,22 @@ from diversity.record import file_hash
 class Controls:
     """The pictures of a folder, by the path that they share with their targets, extension apart.
 
+    Args:
+        folder: Of control pictures.
+        root: The pictures' folder, that targets' paths are relative to.
+
     Raises:
-        ExportError: it is not a folder.
+        ExportError: `folder` is not a folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path) -> None:
         if not folder.is_dir():
             raise ExportError(
-                f"There are no control pictures in {folder}.", "It is not a folder.", "Check what --control names."
+                f"There are no control pictures in {folder}.",
+                "It is not a folder.",
+                "Check what --control names; `--set export.control=none` forgets it.",
             )
-        self._folder = folder
+        self._folder, self._root = folder, root
         self._by_path: dict[str, Path] = {}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for file in sorted(file for file in folder.rglob("*") if is_picture_name(file.name) and file.is_file()):
@@ -46,10 +52,11 @@ class Controls:
         """The control of a target: of the same path, else the only one of the same name.
 
         Raises:
-            ExportError: there is none, or several are called so.
+            ExportError: there is none, several are called so, or it is the target itself.
         """
         found = self.find(item.path)
         if found is not None:
+            self._refuse_itself(item.path, found)
             return found
         named = self._by_name.get(_stem(item.path).rpartition("/")[2], [])
         why = f"{len(named)} pictures in {self._folder} are called so." if named else f"Looked in {self._folder}."
@@ -59,14 +66,23 @@ class Controls:
             "Give it one of the same name, or drop the target: a pair is exported whole or not at all.",
         )
 
+    def _refuse_itself(self, path: str, control: Path) -> None:
+        target = self._root / path
+        if target.exists() and control.samefile(target):
+            raise ExportError(
+                f"{path} is its own control picture.",
+                f"It lies in {self._folder} as well, or is a link to a file there.",
+                "Give it a control of its own, or drop the target.",
+            )
 
-def hashes(folder: Path, paths: Mapping[str, str]) -> dict[str, str]:
-    """Key → hash of the control's bytes, for the targets (key → path) that have one in `folder`.
+
+def hashes(folder: Path, root: Path, paths: Mapping[str, str]) -> dict[str, str]:
+    """Key → hash of the control's bytes, for the targets (key → path below `root`) that have one in `folder`.
 
     Raises:
         ExportError: `folder` is not a folder.
     """
-    controls = Controls(folder)
+    controls = Controls(folder, root)
     found = ((key, controls.find(path)) for key, path in paths.items())
     return {key: file_hash(file) for key, file in found if file is not None}
 

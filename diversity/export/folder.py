@@ -23,6 +23,7 @@ from diversity.export.controls import Controls
 from diversity.export.items import NEARLY, Item
 from diversity.export.pictures import Pictures
 from diversity.export.repeats import RepeatsError
+from diversity.plural import count
 from diversity.trainer_view import BucketRules
 from diversity.workspace import is_workspace
 
@@ -106,14 +107,15 @@ class Stage:
         converted = sum(how.startswith("converted") for _, how in self._placed.values())
         if converted:
             self.warnings.append(
-                f"{converted} pictures were written anew because not every trainer reads them right "
-                f"(format, rotation or 16 bits) or to be smaller; {MANIFEST} lists them."
+                f"{count(converted, 'picture was', 'pictures were')} written anew because not every trainer reads them "
+                f"right (format, rotation or 16 bits) or to be smaller; {MANIFEST} lists them."
             )
         nearly = sum(self._renamed(item) == NEARLY for item in items)
         if nearly:
             self.warnings.append(
-                f"{nearly} pictures have names that differ from another's only in case or Unicode form, which is the "
-                f"same name on some computers; they got names of their own, {MANIFEST} lists them."
+                f"{count(nearly, 'picture has a name that differs', 'pictures have names that differ')} from another's "
+                "only in case or Unicode form, which is the same name on some computers; other names were given, "
+                f"{MANIFEST} lists them."
             )
         files = tuple(sorted([*hashes, MANIFEST]))
         return ExportReport(name, self.final, files, dict(repeats), error, tuple(self.warnings), ())
@@ -155,7 +157,7 @@ def staging(folder: Path, options: ExportOptions, rules: BucketRules | None = No
         try:
             stub = {"version": MANIFEST_VERSION, "complete": False}  # ingest skips it from its first moment
             (new / MANIFEST).write_text(json.dumps(stub), encoding="utf-8")
-            controls = Controls(options.control) if options.control is not None else None
+            controls = Controls(options.control, options.root) if options.control is not None else None
             yield Stage(new, final, Pictures(options, rules), controls, warnings)
             _swap(new, final, aside or old)
             shutil.rmtree(old, ignore_errors=True)
@@ -189,7 +191,7 @@ def _clearance(final: Path, options: ExportOptions) -> tuple[list[str], Path | N
         ExportError: it does, and `options.force` is not set.
     """
     in_the_way, gone = _compare(final, options.root)
-    warnings = [f"{len(gone)} files that had been deleted from the earlier export are back."] if gone else []
+    warnings = [f"{count(len(gone), 'deleted file')} of the earlier export: back again."] if gone else []
     if not in_the_way:
         return warnings, None
     if not options.force:

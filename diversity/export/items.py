@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from diversity.errors import ExportError
 from diversity.export import captions, names
 from diversity.export.base import ExportOptions
+from diversity.plural import count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,7 +78,7 @@ def gather(
     unknown = rows.filter(rows["path"].is_null())
     if not unknown.is_empty():
         raise ExportError(
-            f"{len(unknown)} selected pictures are not in the images table.",
+            f"{count(len(unknown), 'selected picture is', 'selected pictures are')} not in the images table.",
             "The selection is older than the last scan.",
             "Run `diversity select` again.",
         )
@@ -94,7 +95,8 @@ def uncaptioned(items: Sequence[Item]) -> list[str]:
     if not bare:
         return []
     first = ", ".join(sorted(bare)[:3])
-    return [f"{len(bare)} of {len(items)} pictures have no caption ({first}{', …' if len(bare) > 3 else ''})."]
+    has = f"{len(bare)} of {count(len(items), 'picture')} {'has' if len(bare) == 1 else 'have'} no caption"
+    return [f"{has} ({first}{', …' if len(bare) > 3 else ''})."]
 
 
 def _renamed(wanted: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -79,11 +79,12 @@ def config(folders: Mapping[Class, str], base: str, options: ExportOptions) -> s
     resolution = options.resolution or 512
     low, high = BucketRules(resolution).limits
     base = base.replace("\\", "/").rstrip("/")
+    kept = len(captions.tags(options.trigger or ""))
     lines = [
         f"# Written by diversity {__version__}; what each picture is and how it is weighted: {MANIFEST}",
         "[general]",
         'caption_extension = ".txt"',
-        *([f"keep_tokens = {len(options.trigger.split(','))}"] if options.trigger and options.trigger.strip() else []),
+        *([f"keep_tokens = {kept}"] if kept else []),
         "",
         "[[datasets]]",
         f"resolution = [{resolution}, {resolution}]",

@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diversity import formats
 from diversity.errors import ExportError
 from diversity.export import private
 from diversity.export.base import ExportOptions
@@ -18,7 +20,7 @@ from diversity.export.items import Item
 from diversity.trainer_view import BucketRules, fitted
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
     from diversity.ingest.source import Source
 
@@ -30,7 +32,7 @@ READABLE = {  # by every trainer, under these extensions
 }
 _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # trainers clip these to white
 _ORIENTATION = 0x0112
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises; UnidentifiedImageError is an OSError
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, ImportError)  # what Pillow raises
 Fit = tuple[tuple[int, int], tuple[int, int, int, int]]  # size to scale to, box to cut out of that
 
 
@@ -46,9 +48,6 @@ class Pictures:
     """
 
     def __init__(self, options: ExportOptions, rules: BucketRules | None = None) -> None:
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
         self.root, self._copy = options.root, options.link == "copy"
         self._read = options.read or self._read_source
         self._sources: dict[str, Source] | None = None
@@ -84,14 +83,14 @@ class Pictures:
     def _put(
         self, source: Path | io.BytesIO, path: str, stem: str, folder: Path, suffix: str | None = None
     ) -> tuple[str, str]:
-        found, why = inspect(source, path)
+        data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        found, why = inspect(data, path)
         if suffix is not None and found != suffix:
             found, why = suffix, why or f"{suffix} is asked for"
-        fit = self._fitting(source) if self._fit != "none" else None
+        fit = self._fitting(data) if self._fit != "none" else None
         why = why or ("fitted to its bucket" if fit else "")
         name = stem + found
         if not why:
-            data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
             try:
                 without = private.stripped(data)
             except ValueError as error:  # openable, but not built as its format demands
@@ -102,18 +101,16 @@ class Pictures:
                 (folder / name).write_bytes(without)
                 return name, "copied without private metadata"
         try:
-            save_plain(source, folder / name, fit)
+            save_plain(data, folder / name, fit)
         except _BROKEN as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # the disk, not the picture
             raise _unreadable(path, error) from None
         return name, f"converted: {why}"
 
-    def _fitting(self, source: Path | io.BytesIO) -> Fit | None:
+    def _fitting(self, data: bytes) -> Fit | None:
         """How `options.fit` changes the picture; None where it does not."""
-        from PIL import Image
-
-        with Image.open(source) as image:
+        with opened(data) as image:
             size = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         width, height = size[::-1] if turned else size
@@ -153,21 +150,35 @@ class Pictures:
         return self._sources[path].read()
 
 
-def inspect(source: Path | io.BytesIO, path: str) -> tuple[str, str]:
+def opened(data: bytes) -> ImageFile.ImageFile:
+    """The picture in `data`, its header read, as the scan reads it.
+
+    Not `Image.open`: its limit on pixels is lower than `scan.max_pixels`, and it knows no HEIC by itself.
+
+    Raises:
+        OSError: it is no picture that is read.
+        ImportError: the library for its format is not installed.
+    """
+    name = formats.sniff(data)
+    if name is None:
+        raise OSError(formats.refusal(data))
+    try:
+        return formats.opener(name)(io.BytesIO(data), "")
+    except (IndexError, TypeError, struct.error) as error:  # plugins throw these on a broken header
+        raise OSError(f"The picture is damaged ({error}).") from None
+
+
+def inspect(data: bytes, path: str) -> tuple[str, str]:
     """The extension that a picture gets in an export, and why it has to be converted ("" to keep its bytes).
 
     Raises:
         ExportError: it cannot be opened.
     """
-    from PIL import Image
-
     suffix = Path(path).suffix.lower()
     try:
-        with Image.open(source) as image:
+        with opened(data) as image:
             kind, mode = image.format or "", image.mode
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    except Image.DecompressionBombError:
-        return suffix, ""  # larger than Pillow likes, but scanned without a problem
     except _BROKEN as error:
         raise _unreadable(path, error) from None
     fitting = READABLE.get(kind)
@@ -178,13 +189,13 @@ def inspect(source: Path | io.BytesIO, path: str) -> tuple[str, str]:
     return suffix if suffix in fitting else fitting[0], ""
 
 
-def save_plain(source: Path | io.BytesIO, target: Path, fit: Fit | None = None) -> None:
-    """Write the first frame of `source`, upright and with 8 bits; its colour profile stays, other metadata go."""
-    from PIL import Image, ImageOps
+def save_plain(data: bytes, target: Path, fit: Fit | None = None) -> None:
+    """Write the first frame of `data`, upright and with 8 bits; its colour profile stays, other metadata go."""
+    from PIL import ImageOps
 
-    with Image.open(source) as opened:
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        profile = opened.info.get("icc_profile")
+    with opened(data) as source:
+        image: Image.Image = ImageOps.exif_transpose(source)
+        profile = source.info.get("icc_profile")
         jpeg = target.suffix in (".jpg", ".jpeg")
         if image.mode in _DEEP:
             image, profile = _eight_bits(image), None

@@ -6,23 +6,25 @@ Nothing moves unless a person asks for it, nothing is deleted, and a journal is 
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diversity import workspace
 from diversity.errors import ExportError
 from diversity.export.base import MANIFEST
+from diversity.export.beside import Beside
+from diversity.export.controls import Controls
+from diversity.export.journal import Journal, read
+from diversity.plural import count
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
 
 FOLDER = "_rejects"  # not a name that kohya reads as `<repeats>_<concept>`
-_SIDECARS = (".txt", ".caption", ".json", ".yaml", ".npz")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Moved:
 
     Attributes:
         folder: Where rejects are kept.
-        paths: Files moved, relative to the pictures' folder, or back to it.
+        paths: Files moved, relative to the folder of rejects: of the set as in it, controls from elsewhere below
+            `journal.CONTROLS`.
         left: Files that stayed where they were, and why.
     """
 
@@ -41,7 +44,7 @@ class Moved:
 
     def text(self, done: str) -> str:
         """For a terminal."""
-        lines = [f"{len(self.paths)} files {done}: {self.folder}"]
+        lines = [f"{count(len(self.paths), 'file')} {done}: {self.folder}"]
         return "\n".join([*lines, *(f"left in place: {path}: {why}" for path, why in self.left.items())])
 
 
@@ -51,9 +54,10 @@ def place_for(dataset: Dataset, folder: Path | None = None) -> Path:
 
 
 def move(dataset: Dataset, folder: Path | None = None) -> Moved:
-    """Move every dropped picture of the last selection, with its sidecars, out of the pictures' folder.
+    """Move every dropped picture of the last selection out of the pictures' folder, with what belongs to it alone.
 
-    What changed since the scan, what lies in a tar, and sidecars that a kept picture shares stay.
+    That is captions, records and masks beside it, and its control picture in an edit set. What changed since the scan,
+    what lies in a tar, and what a kept picture shares stay.
 
     Raises:
         ExportError: `folder` lies inside the pictures' folder, holds files of another origin, or cannot be written.
@@ -62,34 +66,21 @@ def move(dataset: Dataset, folder: Path | None = None) -> Moved:
     to = place_for(dataset, folder)
     if to == dataset.root or dataset.root.is_relative_to(to) or to.is_relative_to(dataset.root):
         raise ExportError(f"Rejects cannot go to {to}.", "It is, holds or lies in the folder of the pictures.")
-    rows = dataset.read("dropped").join(dataset.images, on="key").sort("path").to_dicts()
-    kept = dataset.images.filter(~dataset.images["key"].is_in(sorted(row["key"] for row in rows)))["path"]
-    stems = {path.rpartition(".")[0] for path in kept}
-    left: dict[str, str] = {}
-    wanted: list[str] = []
-    for row in rows:
-        why = _why_not(dataset.root / row["path"], row) or (
-            "an earlier reject is called so" if (to / row["path"]).exists() else ""
-        )
-        if why:
-            left[row["path"]] = why
-            continue
-        wanted.append(row["path"])
-        if row["path"].rpartition(".")[0] not in stems:
-            wanted += _sidecars(dataset.root, row["path"])
     with workspace.locked(dataset.folder), _explained(to):
-        journal = _journal(to)
-        wanted = [path for path in dict.fromkeys(wanted) if not (to / path).exists()]
-        _write(to, dataset.root, [*journal, *(path for path in wanted if path not in journal)])
+        earlier = _journal(dataset, to)
+        wanted, left = _wanted(dataset, earlier)
+        wanted = [name for name in wanted if not earlier.away(name).exists()]
+        journal = earlier.holding(wanted, dataset.config.export.control)
+        journal.write()
         moved = []
-        for path in wanted:
-            if (to / path).exists():  # there, upper and lower case may be the same
-                left[path] = "another reject has its name there"
+        for name in wanted:
+            if journal.away(name).exists():  # there, upper and lower case may be the same
+                left[name] = "another reject has its name there"
                 continue
-            _bring(dataset.root / path, to / path)
-            moved.append(path)
+            _bring(journal.home(name), journal.away(name))
+            moved.append(name)
         if len(moved) < len(wanted):
-            _write(to, dataset.root, [*journal, *(path for path in moved if path not in journal)])
+            earlier.holding(moved, dataset.config.export.control).write()
     return Moved(str(to), tuple(moved), left)
 
 
@@ -100,21 +91,56 @@ def undo(dataset: Dataset, folder: Path | None = None) -> Moved:
         ExportError: there are no rejects of these pictures, or a file cannot be moved.
     """
     to = place_for(dataset, folder)
-    journal = _journal(to)
-    if not journal:
+    journal = _journal(dataset, to)
+    if not journal.names:
         raise ExportError(f"There are no rejects in {to}.", "Nothing was moved there.", "Check the folder.")
     back, left = [], {}
     with workspace.locked(dataset.folder), _explained(to):
-        for path in journal:
-            if not (to / path).is_file():
+        for name in journal.names:
+            if not journal.away(name).is_file():
                 continue  # it never left, or was taken away by hand
-            if (dataset.root / path).exists():
-                left[path] = "another file has its place by now"
+            if journal.home(name).exists():
+                left[name] = "another file has its place by now"
                 continue
-            _bring(to / path, dataset.root / path)
-            back.append(path)
-        _tidy(to, dataset.root, sorted(left))
+            _bring(journal.away(name), journal.home(name))
+            back.append(name)
+        _tidy(replace(journal, names=tuple(sorted(left))))
     return Moved(str(dataset.root), tuple(back), left)
+
+
+def _journal(dataset: Dataset, folder: Path) -> Journal:
+    return read(folder, dataset.root, usual=folder == place_for(dataset))
+
+
+def _wanted(dataset: Dataset, journal: Journal) -> tuple[list[str], dict[str, str]]:
+    """What is to be moved, by its name in the journal, and pictures that are not, with the reason."""
+    images = dataset.images
+    rows = dataset.read("dropped").join(images, on="key").sort("path").to_dicts()
+    left: dict[str, str] = {}
+    going: list[str] = []
+    for row in rows:
+        why = _why_not(dataset.root / row["path"], row) or (
+            "an earlier reject is called so" if journal.away(row["path"]).exists() else ""
+        )
+        if why:
+            left[row["path"]] = why
+        else:
+            going.append(row["path"])
+    staying = sorted(set(images["path"]) - set(going) - set(journal.names))
+    beside = Beside(dataset.root, staying, dataset.config.scan.caption_extensions)
+    wanted = [name for path in going for name in (path, *beside.of(path))]
+    return list(dict.fromkeys([*wanted, *_controls(dataset, journal, going, staying)])), left
+
+
+def _controls(dataset: Dataset, journal: Journal, going: list[str], staying: list[str]) -> list[str]:
+    """Control pictures that only pictures in `going` need, by their name in the journal."""
+    folder = dataset.config.export.control
+    if folder is None:
+        return []
+    controls = Controls(folder, dataset.root)
+    needed = {controls.find(path) for path in staying}
+    found = [control for path in going if (control := controls.find(path)) is not None and control not in needed]
+    return [journal.control_name(control, folder) for control in found]
 
 
 def _why_not(file: Path, row: dict[str, Any]) -> str:
@@ -124,38 +150,6 @@ def _why_not(file: Path, row: dict[str, Any]) -> str:
     except OSError:
         return "it lies in a tar, or is gone"
     return "" if (stat.st_size, stat.st_mtime_ns) == (row["size"], row["mtime_ns"]) else "it changed since the scan"
-
-
-def _sidecars(root: Path, path: str) -> Iterator[str]:
-    """Files that belong to the picture at `path` alone, relative to `root`."""
-    stem = path.rpartition(".")[0]
-    for base in (stem, path):
-        for suffix in _SIDECARS:
-            if (root / f"{base}{suffix}").is_file():
-                yield f"{base}{suffix}"
-
-
-def _journal(folder: Path) -> list[str]:
-    """What was ever moved into `folder`.
-
-    Raises:
-        ExportError: the folder is in use for something else.
-    """
-    file = folder / MANIFEST
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return []
-    try:
-        return [str(path) for path in json.loads(file.read_text(encoding="utf-8"))["rejects"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ExportError(
-            f"{folder} cannot take rejects.", "It holds files of another origin.", "Give a folder of their own."
-        ) from None
-
-
-def _write(folder: Path, root: Path, paths: list[str]) -> None:
-    """The manifest makes ingest skip the folder, and is the journal that undo reads."""
-    text = json.dumps({"version": 1, "pictures": str(root), "rejects": paths}, indent=1, ensure_ascii=False)
-    workspace.write_text(folder / MANIFEST, text + "\n")
 
 
 def _bring(source: Path, target: Path) -> None:
@@ -171,10 +165,11 @@ def _bring(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def _tidy(folder: Path, root: Path, left: list[str]) -> None:
+def _tidy(journal: Journal) -> None:
     """Remove what is empty now; the journal stays while a file does."""
-    if left:
-        _write(folder, root, left)
+    folder = journal.folder
+    if journal.names:
+        journal.write()
     else:
         (folder / MANIFEST).unlink()
     for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):

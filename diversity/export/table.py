@@ -42,7 +42,7 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
         "key": [item.key for item in items],
     }
     if options.control is not None:
-        controls = Controls(options.control)
+        controls = Controls(options.control, options.root)
         columns["control"] = [controls.of(item).relative_to(options.control).as_posix() for item in items]
     frame = pl.DataFrame(columns, schema_overrides={"repeats": pl.Int32})
     with staging(folder, options) as stage:

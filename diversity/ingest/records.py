@@ -27,6 +27,8 @@ _GROUPS = {  # how sites call their groups → how we do
     **{"characters": "character", "series": "copyright", "parody": "copyright", "lore": "meta", "invalid": "meta"},
 }
 _RATINGS = {"g": "general", "s": "safe", "q": "questionable", "e": "explicit"}
+_DANBOORU = {**_RATINGS, "s": "sensitive"}  # sites of its software have a g of their own, below which s is not safe
+_OF_DANBOORU = ("danbooru", "aibooru", "atfbooru", "booruvar")  # gallery-dl's categories of these sites
 _DOWNLOADER = ("category", "subcategory")  # gallery-dl writes both: its "caption" and "text" are what the author said
 
 
@@ -86,7 +88,8 @@ def said_by(record: Mapping[str, Any]) -> Said | None:
     plain = [tag for tag in plain if apart_group(tag) is None]
     rating = clean(record.get("rating"))
     if rating:
-        apart.append(("rating", _RATINGS.get(rating.lower(), rating.lower())))
+        letters = _DANBOORU if _is_danbooru(record) else _RATINGS
+        apart.append(("rating", letters.get(rating.lower(), rating.lower())))
     written = None if all(name in record for name in _DOWNLOADER) else caption_of(record)
     caption = written or ", ".join(plain) or None
     if caption is None and not apart:
@@ -108,6 +111,14 @@ def _tags(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         prefix, colon, rest = tag.partition(":")
         group = _GROUPS.get(prefix.strip()) if colon and rest else None
         yield (group, rest.strip()) if group else ("general", tag)
+
+
+def _is_danbooru(record: Mapping[str, Any]) -> bool:
+    """Whether a site of danbooru's software wrote the record: by gallery-dl's category, else by keys it alone has."""
+    category = record.get("category")
+    if isinstance(category, str) and "subcategory" in record:
+        return category.lower() in _OF_DANBOORU
+    return any(str(key).startswith("tag_string") for key in record)
 
 
 def _group_of(key: object) -> str:

@@ -12,19 +12,23 @@ import numpy as np
 import pytest
 
 from benchmarks import profile_stages
-from benchmarks.peers import environments, figures, protocol, run, tasks
+from benchmarks.peers import answers, environments, figures, inputs, protocol, run, tasks
 from benchmarks.peers.environments import Absent, last_line, python_of
+from benchmarks.peers.inputs import Job
 from benchmarks.peers.protocol import Answer
-from benchmarks.peers.tasks import TASKS, Floor, Job, Task
+from benchmarks.peers.tasks import TASKS, Floor, Task
 
 
 def answer(found, seconds=1.0):
-    return Answer(found, seconds, seconds, 0.1, 100.0, "1.0")
+    return Answer(found, seconds, seconds, 0.1, 0.2, 100.0, "1.0")
+
+
+HOST = {"cpu": "a processor", "cores": 2}
 
 
 def test_pairs_are_judged_by_labels_without_what_does_not_count():
     job = Job("set", {}, ({("a", "b"), ("a", "flip"), ("c", "d")}, {"flip"}))
-    found = tasks.compare_pairs(job, {"pairs": [["a", "b"], ["c", "d"]]}, {"pairs": [["a", "b"], ["a", "c"]]})
+    found = answers.compare_pairs(job, {"pairs": [["a", "b"], ["c", "d"]]}, {"pairs": [["a", "b"], ["a", "c"]]})
     assert found["ours_f1"] == 1.0
     assert found["peer_f1"] == pytest.approx(2 * 1 / (2 + 2))
     assert found["agreement"] == pytest.approx(1 / 3)
@@ -33,8 +37,8 @@ def test_pairs_are_judged_by_labels_without_what_does_not_count():
 
 def test_where_nothing_is_alike_wrong_pairs_decide():
     job = Job("distinct", {}, (set(), set()))
-    better = tasks.compare_pairs(job, {"pairs": []}, {"pairs": [["a", "b"]]})
-    worse = tasks.compare_pairs(job, {"pairs": [["a", "b"]]}, {"pairs": []})
+    better = answers.compare_pairs(job, {"pairs": []}, {"pairs": [["a", "b"]]})
+    worse = answers.compare_pairs(job, {"pairs": [["a", "b"]]}, {"pairs": []})
     assert better["ours_f1"] is None
     kept = TASKS["hash"].floors["imagededup"].answer
     assert kept(better)
@@ -49,57 +53,59 @@ def test_scores_are_compared_by_rank_and_flags_one_by_one():
         }
 
     job = Job("set", {})
-    found = tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([10, 20, 30, 400], {0, 1}))
+    found = answers.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([10, 20, 30, 400], {0, 1}))
     assert found["dark_rank"] == pytest.approx(1.0)
     assert found["dark_same_flag"] == 0.75
     assert found["dark_tied"] == 0.25
-    assert tasks.compare_scores(job, scored([1, 1], ()), scored([1, 2], ()))["dark_rank"] is None
+    assert answers.compare_scores(job, scored([1, 1], ()), scored([1, 2], ()))["dark_rank"] is None
     floor = TASKS["quality"].floors["cleanvision"].answer
     assert floor(found)
-    assert not floor(tasks.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([4, 3, 2, 1], {0})))
+    assert not floor(answers.compare_scores(job, scored([1, 2, 3, 4], {0}), scored([4, 3, 2, 1], {0})))
 
 
 def test_a_score_that_falls_with_every_step_of_blur_is_told_from_one_that_does_not():
     falls = {f"{n:02d}-{step}.png": {"blurry": -float(step)} for n in range(3) for step in range(5)}
-    assert tasks.graded(falls) == 1.0
-    assert tasks.graded({**falls, "01-2.png": {"blurry": 0.0}}) == pytest.approx(11 / 12)
-    assert tasks.graded({name: {"blurry": 1.0} for name in falls}) == 0.0  # cut off at its most
+    assert answers.graded(falls) == 1.0
+    assert answers.graded({**falls, "01-2.png": {"blurry": 0.0}}) == pytest.approx(11 / 12)
+    assert answers.graded({name: {"blurry": 1.0} for name in falls}) == 0.0  # cut off at its most
 
 
 def test_objectives_are_recomputed_and_double_picks_are_told(tmp_path):
     vectors = np.eye(4, dtype=np.float32)
     np.save(tmp_path / "v.npy", vectors)
-    parts = {"parts": {"similarities": 0.0, "greedy": 0.0}}
     job = Job("eye", {"vectors": str(tmp_path / "v.npy")})
-    found = tasks.compare_objectives(job, {"order": [0, 1, 2], **parts}, {"order": [3, 3, 3], **parts})
+    found = answers.compare_objectives(job, {"order": [0, 1, 2]}, {"order": [3, 3, 3]})
     assert (found["ours_objective"], found["peer_objective"], found["ratio"]) == (3.0, 1.0, 3.0)
     assert found["peer_twice"] == 2
 
 
 def test_what_a_peer_gets_wrong_is_said_beside_what_is_right():
-    ours = {"1": 4.0, "2": 3.0, "inf": 2.0}
-    peer = {**ours, "also": {"score_X, q = 2": 4.0, "score_K, q = 2": 3.0, "intdiv_X": "TypeError: no"}}
-    found = tasks.compare_vendi(Job("v", {}), ours, peer)
+    ours = {"1": 4.0, "2": 3.0, "inf": 2.0, "also": {"effective rank": 5.0}}
+    others = {"score_X, q = 2": 4.0, "score_K, q = 2": 3.0, "intdiv_X": "TypeError: no"}
+    peer = {**ours, "also": {"effective rank": 5.0, **others}}
+    found = answers.compare_vendi(Job("v", {}), ours, peer)
     assert found["largest_difference"] == 0
     assert found["score_X, q = 2"] == "4.0 for 3.0000"
     assert found["score_K, q = 2"] == "equal"
     assert found["intdiv_X"] == "TypeError: no"
-    off = tasks.compare_vendi(Job("v", {}), ours, {**peer, "2": 3.1})
-    assert not TASKS["vendi"].floors["vendi-score"].answer(off)
+    assert found["orders_compared"] == 4
+    for changed in ({"2": 3.1}, {"also": {**peer["also"], "effective rank": 5.1}}):
+        off = answers.compare_vendi(Job("v", {}), ours, {**peer, **changed})
+        assert not TASKS["vendi"].floors["vendi-score"].answer(off)
 
 
 def test_orphans_are_removed_pictures_that_nothing_left_is_like(tmp_path):
     angles = np.radians([0, 20, 40])
     vectors = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     line = float(np.cos(np.radians(21)))
-    assert tasks.orphans(vectors, [1, 2], line) == 1
-    assert tasks.orphans(vectors, [1], line) == 0
-    assert tasks.orphans(vectors, [], line) == 0
-    assert tasks.orphans(vectors, [0, 1, 2], line) == 3
+    assert answers.orphans(vectors, [1, 2], line) == 1
+    assert answers.orphans(vectors, [1], line) == 0
+    assert answers.orphans(vectors, [], line) == 0
+    assert answers.orphans(vectors, [0, 1, 2], line) == 3
 
 
 def test_bursts_have_neighbours_and_ends_that_are_not():
-    rows = tasks.bursts(5, 30, 0)
+    rows = inputs.bursts(5, 30, 0)
     similar = rows @ rows.T - 2 * np.eye(len(rows))
     assert rows.shape == (150, 64)
     assert np.median(similar.max(axis=1)) > 0.95
@@ -121,7 +127,7 @@ def test_our_own_adapters_answer_in_a_process_of_their_own(task, tmp_path):
     if task == "keepers":
         vectors = np.load(job.asked["vectors"])
         assert found.found["removed"]
-        assert tasks.orphans(vectors, found.found["removed"], job.asked["threshold"]) == 0
+        assert answers.orphans(vectors, found.found["removed"], job.asked["threshold"]) == 0
     if task in ("facility", "large"):
         assert len(set(found.found["order"])) == job.asked["keep"]
 
@@ -153,11 +159,11 @@ def test_a_promise_of_seconds_is_of_ours():
 
 
 def test_on_a_graph_of_neighbours_the_objective_is_close_to_that_on_all_pairs(tmp_path):
-    vectors = tasks._stored(tmp_path, "cloud", tasks.cloud(2_000, 0, 100))
+    vectors = inputs._stored(tmp_path, "cloud", inputs.cloud(2_000, 0, 100))
     job = Job("both", {"vectors": vectors, "keep": 50})
     whole, near = (protocol.run("ours_facility", {**job.asked, "neighbours": way}).found for way in (False, True))
     assert whole["order"] != near["order"]
-    assert tasks.compare_objectives(job, near, whole)["ratio"] > 0.98
+    assert answers.compare_objectives(job, near, whole)["ratio"] > 0.98
 
 
 def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
@@ -169,7 +175,7 @@ def test_the_rule_of_the_paper_leaves_orphans_where_ours_leaves_none(tmp_path):
 
 
 def test_a_set_with_broken_files_is_asked_again_without_them(tmp_path):
-    whole, sound = tasks.readable_sets(tmp_path, True)  # the sample set has one file that is cut off
+    whole, sound = inputs.readable_sets(tmp_path, True)  # the sample set has one file that is cut off
     files = [sum(file.suffix != ".txt" for file in Path(job.asked["folder"]).iterdir()) for job in (whole, sound)]
     assert files[0] == files[1] + 1
     assert sound.label == "sample set, sound files"
@@ -208,7 +214,7 @@ def test_runs_alternate_and_a_failing_peer_costs_no_run_of_ours(monkeypatch):
     task = Task("words", "ours", {"a": "theirs", "b": "broken"}, lambda *_: [], lambda *_: {})
     settings = run.Settings(Path(), repeats=3)
     run.alternate(task, Job("x", {}), "a", None, settings)
-    assert order == ["theirs", "ours"] * 3
+    assert order == ["theirs", "ours", "ours", "theirs", "theirs", "ours"]
     order.clear()
     with pytest.raises(Absent):
         run.alternate(task, Job("x", {}), "b", None, settings)
@@ -275,11 +281,12 @@ def test_a_promise_needs_both_speed_and_answer():
 
 
 def test_a_timed_row_has_medians_and_ranges_and_is_kept_among_others(tmp_path, monkeypatch):
-    seconds = iter([4.0, 1.0, 8.0, 2.0, 6.0, 1.0])
+    seconds = iter([4.0, 1.0, 2.0, 8.0, 6.0, 1.0])  # who begins changes with every round
     monkeypatch.setattr(protocol, "run", lambda *_: answer({"pairs": []}, next(seconds)))
     ours, theirs = run.alternate(TASKS["vendi"], Job("x", {}), "vendi-score", None, run.Settings(tmp_path, repeats=3))
     told = run.summary(theirs)["seconds"]
-    assert (told["median"], told["low"], told["high"]) == (6.0, 4.0, 8.0)
+    assert told == {"median": 6.0, "low": 4.0, "high": 8.0, "n": 3}
+    assert run.summary(theirs)["reading"]["median"] == 0.2
     assert run.summary(ours)["seconds"]["median"] == 1.0
     monkeypatch.setattr(run, "RESULTS", tmp_path / "peers.json")
     for value in (1, 2):
@@ -300,7 +307,7 @@ def test_shares_are_medians_of_alternating_rounds(monkeypatch):
 
 
 def test_vector_parts_run_and_name_their_limits():
-    vectors = tasks.cloud(200, 0, 10)
+    vectors = inputs.cloud(200, 0, 10)
     parts = list(profile_stages.vector_parts(vectors, 20))
     assert [part.against for part in parts].count("one matrix product") == 2
     for part in parts:
@@ -317,6 +324,18 @@ def test_the_functions_of_a_profile_are_sorted_by_their_own_time():
     assert 300_000 in [row["calls"] for row in found]
 
 
+def test_every_stage_of_a_first_run_is_profiled(monkeypatch):
+    from diversity.dataset import Dataset
+    from diversity.stages import STAGES
+
+    ran = []
+    monkeypatch.setattr(Dataset, "run", lambda self, name: ran.append(name))
+    rows = profile_stages.stages(profile_stages.SAMPLE, "toon")
+    assert [row["stage"] for row in rows] == ran
+    assert set(ran) == set(STAGES)
+    assert all(row["functions"] for row in rows)
+
+
 @pytest.mark.slow
 def test_every_part_of_the_scan_has_work_and_a_limit():
     pictures = profile_stages.Pictures(profile_stages.SAMPLE / "10_mira", "toon", most=8)
@@ -328,10 +347,12 @@ def test_every_part_of_the_scan_has_work_and_a_limit():
 def test_tables_of_peers_show_what_is_absent_and_what_is_not_kept():
     timed = run.summary([answer({}, 2.0), answer({}, 4.0)])
     row = {"task": "hash", "peer": "p", "input": "i", "absent": None, "version": "1", "answers": {"ours_f1": 0.5}}
+    row |= {"parts": {"greedy": {"ours": 1.0, "theirs": 4.5, "faster": 4.5}}}
     row |= {"ours": timed, "theirs": timed, "faster": 1.0, "floor": "faster", "kept": False}
     gone = {"task": "copies", "peer": "q", "input": "i", "absent": "no wheels"}
     lines = figures.table({"rows": [row, gone]}).splitlines()
-    assert "3.00 (2.00–4.00)" in lines[2]
+    assert "3.00 (2.00–4.00, n = 2)" in lines[2]
+    assert "ours f1 0.5; greedy alone 4.5 ×" in lines[2]
     assert "**not kept**" in lines[2]
     assert "absent: no wheels" in lines[3]
     assert len({line.count("|") for line in lines}) == 1
@@ -341,9 +362,10 @@ def test_the_readme_has_one_row_for_each_task_and_peer():
     def row(faster, kept, seconds, **changed):
         side = {"seconds": {"median": seconds, "low": seconds, "high": seconds}}
         said = {"task": "hash", "words": "Hashes", "peer": "p", "input": str(faster), "absent": None, "answers": {}}
+        said["machine"] = HOST
         return {**said, "ours": side, "theirs": side, "faster": faster, "floor": "faster", "kept": kept, **changed}
 
-    gone = {"task": "hash", "words": "Hashes", "peer": "q", "input": "i", "absent": "no wheels"}
+    gone = {"task": "hash", "words": "Hashes", "peer": "q", "input": "i", "absent": "no wheels", "machine": HOST}
     three = [row(1.5, True, 2.0), row(0.9, False, 4.0), {**gone, "peer": "p"}, gone]
     lines = figures.readme({"rows": three}).splitlines()
     assert lines[2:] == [
@@ -353,6 +375,21 @@ def test_the_readme_has_one_row_for_each_task_and_peer():
     assert "| 2 | 5.0 | 5.0 | 1.5 | faster: kept |" in figures.readme(
         {"rows": [row(1.5, True, 2.0), row(1.5, True, 3.0)]}
     )
+
+
+def test_figures_of_two_machines_are_never_added_up():
+    def row(host, seconds):
+        side = {"seconds": {"median": seconds}}
+        said = {"task": "hash", "words": "Hashes", "peer": "p", "input": "i", "absent": None, "answers": {}}
+        return {**said, "machine": host, "ours": side, "theirs": side, "faster": 1.0, "floor": None, "kept": None}
+
+    other = {"cpu": "another one", "cores": 64}
+    lines = figures.readme({"rows": [row(HOST, 2.0), row(other, 3.0)]}).splitlines()
+    assert [line.split(" | ")[3] for line in lines[2:]] == ["2.0", "3.0"]
+
+
+def test_one_run_has_no_range():
+    assert figures._span(run.summary([answer({}, 2.0)])["seconds"]) == "2.00 (n = 1)"
 
 
 def test_pages_hold_what_the_committed_results_give():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from benchmarks.scan import PARTS, Parts, one_round, random_clip
+from benchmarks import duplicates, scan
+from benchmarks.machine import machine
+from benchmarks.scan import PARTS, Parts, Pass, one_round, random_clip
 from diversity.scan import BATCH
 
 TINY = {
@@ -32,3 +37,53 @@ def test_every_part_and_the_pass_are_measured_on_the_same_pictures(tmp_path: Pat
     assert all(row[part] > 0 for part in PARTS)
     assert 0 < row["over_limit"] < row["over_all_work"]
     assert 0 < row["pass_seconds"] <= row["pass_wall"]
+    assert row["over_limit_by_clock"] <= row["over_limit"]
+
+
+@pytest.mark.parametrize(
+    ("held", "seconds"),
+    [
+        (0.0, 10.0),  # nobody waited
+        (4.0, 8.0),  # two seconds on each of two cores went to other programs
+        (19.0, 6.0),  # more than others can have had: 12 processor seconds on two cores take six
+    ],
+)
+def test_waiting_for_our_own_workers_is_not_taken_off_the_pass(held: float, seconds: float, monkeypatch) -> None:
+    class Fixed:
+        decode = measure = prepare = forward = staticmethod(lambda: None)
+        whole_pass = staticmethod(lambda: Pass(10.0, held, 12.0))
+
+    monkeypatch.setattr(scan, "core_seconds", lambda _: 4.0)
+    row = one_round(Fixed(), 2)
+    assert (row["pass_seconds"], row["pass_wall"]) == (seconds, 10.0)
+    assert row["over_limit"] == pytest.approx(4.0 / seconds)
+    assert row["over_limit_by_clock"] == pytest.approx(0.4)
+    assert row["over_all_work_by_clock"] == pytest.approx(0.6)
+
+
+def test_where_a_clock_runs_behind_the_processors_the_clock_counts(monkeypatch) -> None:
+    class Fixed:
+        decode = measure = prepare = forward = staticmethod(lambda: None)
+        whole_pass = staticmethod(lambda: Pass(10.0, 1.0, 20.5))  # two clocks are never read at once
+
+    monkeypatch.setattr(scan, "core_seconds", lambda _: 4.0)
+    assert one_round(Fixed(), 2)["pass_seconds"] == 10.0
+
+
+def test_results_say_on_what_they_were_measured(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scan, "RESULTS", tmp_path)
+    monkeypatch.setattr(scan, "Parts", lambda *_: SimpleNamespace(encoder=SimpleNamespace(id="e")))
+    monkeypatch.setattr(scan, "measured", lambda *_: {"pictures": 1})
+    monkeypatch.setattr("sys.argv", ["scan", "--clip", "0"])
+    scan.main()
+    assert json.loads((tmp_path / "scan.json").read_text())["machine"] == machine()
+
+
+def test_copies_say_on_what_they_were_measured(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(duplicates, "ROOT", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    monkeypatch.setattr(duplicates, "measure", lambda *_: [])
+    monkeypatch.setattr("sys.argv", ["duplicates", "--encoder", "layout"])
+    duplicates.main()
+    found = json.loads((tmp_path / "benchmarks" / "results" / "duplicates-layout.json").read_text())
+    assert found["machine"] == machine()

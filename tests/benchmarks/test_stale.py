@@ -39,6 +39,14 @@ def test_outside_of_git_nothing_is_known_to_be_stale(tmp_path: Path) -> None:
     assert stale.stale(tmp_path) == []
 
 
+def test_peers_stages_and_strategies_are_older_than_what_they_time_or_judge_by() -> None:
+    for path in ("benchmarks/peers", "benchmarks/duplicates.py", "benchmarks/strategies/rivals.py"):
+        assert path in stale.MEASURED["peers"]
+    assert {"diversity", "reports", "benchmarks/profile_stages.py"} <= set(stale.MEASURED["stages"])
+    for name in ("richness", "coverage", "rarefaction"):
+        assert f"diversity/{name}.py" in stale.MEASURED["strategies"]
+
+
 @pytest.mark.parametrize("name", stale.MEASURED)
 def test_what_results_measure_is_there(name: str) -> None:
     assert all((ROOT / path).exists() for path in stale.MEASURED[name])

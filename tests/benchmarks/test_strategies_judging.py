@@ -57,7 +57,7 @@ def test_what_a_selection_is_worth_is_counted_right(prepared):
     scores = prepared.judge.scores(np.array([0, 1, 4, 20]))  # two copies of one kind, another kind, the rare one
     assert scores["copies"] == pytest.approx(1 / 4)
     assert scores["views"] == 1
-    assert scores["cells"] == pytest.approx(3 / 4)  # front/0, front/1, back/0 of these and back/1
+    assert scores["reached"] == pytest.approx(3 / 4)  # front/0, front/1, back/0 of these and back/1
     assert scores["coverage"] == pytest.approx(1.0)  # k-th neighbour of orthogonal kinds is at a right angle
     assert scores["richness"] == pytest.approx(2 ** (1.5), rel=1e-5)  # shares 1/2, 1/4, 1/4
 
@@ -152,6 +152,7 @@ def test_the_page_is_one_file_with_every_strategy_and_loads_nothing(prepared, tm
     assert charts
     assert all(f'data-chart="{name}"' in text for name in charts)
     assert all(f'<th scope="row">{name}</th>' in text for name in settings.strategies)
+    assert text.count("<small>random, de-duplicated</small>") == 1
     rows = {
         (r["strategy"], r["pool"]): r
         for r in json.loads((tmp_path / "strategies.json").read_text())["suites"][0]["rows"]
@@ -219,7 +220,7 @@ def test_tables_of_figures_hold_every_row(prepared, tmp_path, monkeypatch):
     settings = run.Settings(("random", "ours", "dpp"), seeds=4)
     result = {"level": 0.9, "suites": [run.run_suite("d", Suite("Demo", lambda: sets, (4, 8)), settings, tmp_path)]}
     section = figures.section(result)
-    assert section.count("\n| Demo | 2 of 2 |") == 2
+    assert section.count("\n| Demo, 2 of 2 sets |") == 2
     assert section.count("\n| dpp |") == 2  # two pools at the middle budget
     columns = {line.count("|") for line in figures.readme(result).splitlines()}
     assert len(columns) == 1

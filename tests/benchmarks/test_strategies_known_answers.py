@@ -98,6 +98,13 @@ def test_dpp_raises_the_log_determinant_most_at_every_step(seed, n):
         assert found.gain[at] == pytest.approx(best, abs=1e-5)
 
 
+def test_dpp_does_not_take_rounding_of_unit_rows_for_volume():
+    """Alone, every unit row is worth the same: float32 rows are 1 to about 1e-7, which is no reason to begin there."""
+    vectors = cloud(5, 40)
+    vectors[17] *= np.float32(1 + 3e-7)
+    assert rivals.dpp(candidates(vectors), 3).order[0] == 0
+
+
 @pytest.mark.parametrize("name", ["dpp", "k_center", "fps", "facility_location", "semdedup"])
 def test_one_of_each_kind_comes_before_any_second_of_a_kind(name):
     kinds = np.repeat(np.eye(6), 5, axis=0)

@@ -380,6 +380,7 @@ def test_somebody_else_is_shown_before_richness_and_is_the_next_step(make_worksp
     source = dataset_report.write(dataset).read_text(encoding="utf-8")
     page = Page(source)
     assert [t.attributes["id"] for t in page.all("section")] == ["subject", *SECTIONS]
+    assert "was not looked at" not in page.all("section", id="verdict")[0].text
     (section,) = page.all("section", id="subject")
     assert "2 pictures are perhaps of somebody else, 1 perhaps of several figures" in section.text
     assert "2 pictures came since" in section.text

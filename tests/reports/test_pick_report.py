@@ -16,7 +16,7 @@ from PIL import Image
 from diversity import tables, workspace
 from diversity.dataset import Dataset
 from diversity.errors import WorkspaceError
-from reports import pick_report
+from reports import pick_report, words
 from training.picking.pick import CELLS, SAMPLES
 
 NASTY = '<script>alert("x")</script>'
@@ -42,8 +42,8 @@ def cell(step: int, weight: float, copies: float, *, best: bool) -> dict[str, ob
     return row | {"asked": 4, "shown": 1, "remarks": ["copies"] if copies else []}
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> tuple[str, pl.DataFrame]:
+def written(tmp_path: Path, rows: list[dict[str, object]], cells: list[dict[str, object]]) -> str:
+    """The page of these samples and cells."""
     pictures = tmp_path / "set & co"
     pictures.mkdir()
     dataset = Dataset.open(pictures, workspace_folder=tmp_path / "w")
@@ -51,8 +51,6 @@ def page(tmp_path: Path) -> tuple[str, pl.DataFrame]:
     row = dict.fromkeys(tables.IMAGES) | {"key": "k1", "content": "t1", "path": "a/source.jpg"}
     dataset.write("images", pl.DataFrame([row], schema=tables.IMAGES))
     dataset.write("thumbnails", pl.DataFrame({"content": ["t1"], "jpeg": [jpeg(1)]}, schema=tables.THUMBNAILS))
-    rows = [sample(s, w, i, s == 200 and w == 1) for s in (100, 200) for w in (0.7, 1.0) for i in range(4)]
-    cells = [cell(s, w, 1.0 * (s == 200 and w == 1), best=s == 100 and w == 1) for s in (100, 200) for w in (0.7, 1.0)]
     dataset.write("picks/p/samples", pl.DataFrame(rows, schema=SAMPLES))
     dataset.write("picks/p/cells", pl.DataFrame(cells, schema=CELLS))
     thumbs = {"content": [f"c{i}" for i in range(4)], "jpeg": [jpeg(50 + i) for i in range(4)]}
@@ -61,7 +59,14 @@ def page(tmp_path: Path) -> tuple[str, pl.DataFrame]:
     told |= {"advice": [{"kind": "drop", "text": "Copied: a", "keys": ["k1", "gone"]}], "problems": {"x.png": "broken"}}
     told |= {"failing": [{"axis": "side", "label": "back", "shown": 1, "asked": 9}], "line": {"reason": "A line."}}
     workspace.write_text(dataset.folder / "picks" / "p" / "verdict.json", json.dumps(told | {"words": ["mira"]}))
-    return pick_report.write(dataset, "p").read_text(encoding="utf-8"), dataset.read("picks/p/cells")
+    return pick_report.write(dataset, "p").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> tuple[str, pl.DataFrame]:
+    rows = [sample(s, w, i, s == 200 and w == 1) for s in (100, 200) for w in (0.7, 1.0) for i in range(4)]
+    cells = [cell(s, w, 1.0 * (s == 200 and w == 1), best=s == 100 and w == 1) for s in (100, 200) for w in (0.7, 1.0)]
+    return written(tmp_path, rows, cells), pl.DataFrame(cells, schema=CELLS)
 
 
 def test_the_page_loads_nothing_and_names_every_section(page: tuple[str, pl.DataFrame]) -> None:
@@ -71,6 +76,16 @@ def test_the_page_loads_nothing_and_names_every_section(page: tuple[str, pl.Data
     for name, _ in pick_report.SECTIONS:
         assert f'<section id="{name}"' in html
         assert f'id="{name}-title"' in html
+
+
+def test_weights_are_written_alike_everywhere_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    assert [words.weight_of(weight) for weight in (1.0, 0.7, None)] == ["1", "0.7", "unknown"]
+    cells = [cell(100, 1.0, 0.0, best=True), cell(100, 1.0, 0.0, best=False) | {"weight": None}]
+    rows = [sample(100, 1.0, i, copy=i == 0) for i in range(2)]
+    rows += [sample(100, 1.0, i, copy=False) | {"weight": None, "path": f"u{i}.png"} for i in range(2)]
+    html = written(tmp_path, rows, cells)
+    assert "step 100 at unknown" in html
+    assert "at 1.0" not in html
 
 
 def test_what_users_wrote_is_text_and_never_markup(page: tuple[str, pl.DataFrame]) -> None:

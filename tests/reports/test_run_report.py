@@ -159,6 +159,23 @@ def test_runs_of_one_set_are_told_apart_by_their_selection(tmp_path: Path, rungs
     assert "d1g35t" not in html
 
 
+def test_lines_of_copies_that_differ_between_runs_are_told(tmp_path: Path, rungs: Path) -> None:
+    folders = [evaluation(tmp_path / name, name) for name in ("a", "b")]
+    told = "Shares of copies are not counted alike"
+    assert told not in runs_report.write(folders, None, rungs).read_text(encoding="utf-8")
+    other = stored.read(folders[1]).scores.with_columns(pl.col("settings").str.replace('"line": 0.8', '"line": 0.92'))
+    table(folders[1], "scores", other)
+    html = runs_report.write(folders, None, rungs).read_text(encoding="utf-8")
+    assert told in html
+    assert "<bdi>a</bdi> 0.80, <bdi>b</bdi> 0.92" in html
+
+
+def test_an_interval_of_cosines_ends_where_cosines_do() -> None:
+    row = {"measure": "fidelity", "value": 0.9, "low": 0.7, "high": 1.1}
+    assert run_words.span(row) == "0.70 to 1"
+    assert run_words.span({**row, "measure": "loss.gap"}) == "0.70 to 1.1"
+
+
 def test_notes_name_measures_in_words_and_zero_has_no_sign() -> None:
     assert run_words.note("leak.share: too few.") == "There without the trigger word: too few."
     assert run_words.note("Nothing: here.") == "Nothing: here."

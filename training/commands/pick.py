@@ -14,8 +14,11 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Where the samples are, and what is known about them."""
     add_common(parser)
     parser.add_argument("--samples", type=Path, required=True, help="the folder of sample pictures")
-    parser.add_argument("--prompts", type=Path, help="prompt list (default: prompt.txt or config.yaml beside them)")
+    parser.add_argument(
+        "--prompts", type=Path, help=".txt, .json, .toml or .yaml with the prompts (default: one beside them)"
+    )
     parser.add_argument("--trigger", help="the word that stands for the subject (default: from the captions)")
+    parser.add_argument("--run", metavar="NAME", help="the run to judge, where the samples are of several")
     parser.add_argument("--grid", action="store_true", help="write a grid of what to draw even where there is enough")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE", help="a checkpoint, for the grid")
     parser.add_argument("--base", metavar="FILE", help="the base model's file name, for the grid")
@@ -39,6 +42,7 @@ def run(name: str, options: argparse.Namespace) -> int:
         options.base,
         options.size,
         options.grid,
+        options.run,
     )
     result = pick(dataset, asked, progress(options))
     for point in entry_points(group=PAGES, name="pick"):

@@ -185,7 +185,8 @@ def _find(
     fidelity = weights.fidelities(seen, settings, rows)
     weights.looks_by_view(seen, settings, rows)
     by = "judges" if "judges" in control else "text"
-    followed = {w: found[by] for w in settings.swept if by in (found := measures.controls(seen, w, Rows()))}
+    further = {w: control if w == weight else measures.controls(seen, w, rows) for w in settings.swept}
+    followed = {w: found[by] for w, found in further.items() if by in found}
     bindings, dragged = bound(base, adapter, seen, (settings, tools.cache), rows)
     return Findings(
         gaps=gaps,

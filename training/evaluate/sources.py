@@ -117,7 +117,7 @@ def of_pictures(
     Raises:
         DiversityError: the set cannot be scanned.
     """
-    from training.picking.material import subject_words
+    from training.picking.subject import subject_words
 
     dataset.run(*STAGES, progress=progress)
     config = TrainConfig()

@@ -15,6 +15,7 @@ from training.evaluate.lora import Evaluation, Findings
 from training.evaluate.loss_gap import LEAST_GROUPS, Advice, LossGap
 from training.evaluate.sets import EvaluationSets
 from training.evaluate.sweep import Limits
+from training.evaluate.views import spelt
 
 VARIETY_LOST = 0.7  # ratio of Vendi scores to the base's, below which prompts are answered alike
 BLENDS = 0.25  # of the way from one character to the other
@@ -82,12 +83,42 @@ def judge(evaluation: Evaluation, sets: EvaluationSets, advice: Advice | None = 
     elif gap is not None and gap.train.above(-0.02) and gap.train.known:
         state, headline = "unlearnt", f"It has hardly learnt anything: {gap.sentence()}."
     elif gap is None or gap.verdict == "too few groups":
-        state, headline = "open", "No sign of overfitting in what could be measured; the notes say what could not."
+        state, headline = "open", _untold(gap)
+    elif _unlearnt(findings):
+        state, headline = "unlearnt", f"It has not learnt anything yet that can be told: {_unlearnt(findings)}."
     elif gap.verdict == "gap":
         state, headline = "sound", f"Sound, though closer to its own pictures: {gap.sentence()}."
     else:
         state, headline = "sound", f"Sound: {gap.sentence()}."
     return Verdict(state, headline, _use(findings, advice), evidence, tuple(_data(evaluation, sets, evidence)))
+
+
+def _untold(gap: LossGap | None) -> str:
+    """Whether it overfits cannot be told; what would tell it."""
+    if gap is None:
+        return (
+            "No fault in what could be measured; whether it overfits cannot be told without held-out pictures "
+            "(--held-out FOLDER)."
+        )
+    moments = "1 moment is" if gap.held_out.n == 1 else f"{gap.held_out.n} moments are"
+    return (
+        f"Whether it overfits cannot be told: {gap.sentence()}, but only {moments} held out, and {LEAST_GROUPS} are "
+        f"the least. `diversity train --folds {LEAST_GROUPS}` holds out each of them once."
+    )
+
+
+def _unlearnt(findings: Findings) -> str:
+    """Why nothing is known to be learnt; "" where something is, or where neither views nor trigger were measured."""
+    views = [] if findings.sweep is None else [view.gain for view in findings.sweep.views.values()]
+    effect = None if findings.leak is None or not findings.leak.effect.known else findings.leak.effect
+    looks = None if findings.looks is None else findings.looks.difference
+    sure = [one.above(0) for one in (*views, effect, looks) if one is not None]
+    if any(sure) or not sure:
+        return ""
+    parts = ["no view is surely nearer to real pictures than the base draws it"] if views else []
+    if effect is not None:
+        parts.append("the trigger word has no sure effect")
+    return " and ".join(parts)
 
 
 def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:
@@ -98,7 +129,7 @@ def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:
     yield from _weights(findings)
     for one in findings.bound:
         if one.dragged.above(0):
-            yield Evidence("binding", f"Adding “{one.tag}” to a prompt drags {_view(one.look)} along.", "bad")
+            yield Evidence("binding", f"Adding “{one.tag}” to a prompt drags {spelt(one.look)} along.", "bad")
     if advice is not None and advice.step is not None:
         words = f"Held-out pictures are drawn best at step {advice.step:,}"
         if advice.overfits_from is not None:
@@ -129,7 +160,8 @@ def _copies(findings: Findings) -> Iterator[Evidence]:
         total = memory.drawn if memory is not None else tuple(copies.matches)
         copied = sum(copies.is_copy(row) for row in total)
         if copied:
-            text = f"{copied} of {len(total)} pictures at weight {weight:g} are copies of training pictures."
+            verb = "is a copy" if copied == 1 else "are copies"
+            text = f"{copied} of {len(total)} pictures at weight {weight:g} {verb} of training pictures."
             yield Evidence("copies", text, "bad" if copied > Limits().copies * len(total) else "open")
         else:
             yield Evidence("copies", f"None of {len(total)} pictures is a copy of a training picture.", "good")
@@ -158,7 +190,7 @@ def _drift(findings: Findings) -> Iterator[Evidence]:
             f"Seeds of one prompt keep {_percent(variety.ratio.value)} of the base's variety ({_span(variety.ratio)})."
         )
         lost = variety.ratio.below(1) and variety.ratio.value < VARIETY_LOST
-        yield Evidence("variety", words, "bad" if lost else "good" if variety.ratio.value >= VARIETY_LOST else "open")
+        yield Evidence("variety", words, "bad" if lost else "good" if variety.ratio.low >= VARIETY_LOST else "open")
     for by, control in findings.control.items():
         if by == "judges" or "judges" not in findings.control:
             change = control.difference
@@ -169,11 +201,13 @@ def _drift(findings: Findings) -> Iterator[Evidence]:
                 moved = f"{change.value:+.3f} ({change.low:.3f} to {change.high:.3f})"
                 text = f"Likeness to the words of novel prompts changed by {moved}."
             lost = change.below(0) and change.value < -Limits().control
-            yield Evidence("control", text, "bad" if lost else "good" if not change.below(0) else "open")
+            kept = not change.below(0) and change.low >= -Limits().control
+            yield Evidence("control", text, "bad" if lost else "good" if kept else "open")
     if findings.leak is not None and findings.leak.share.known:
         share = findings.leak.share
         text = f"{_percent(share.value)} of the effect is there without the trigger word ({_span(share)})."
-        yield Evidence("leak", text, "bad" if share.above(0) and share.value > LEAKS else "good")
+        leaks = share.above(0) and share.value > LEAKS
+        yield Evidence("leak", text, "bad" if leaks else "good" if share.high <= LEAKS else "open")
 
 
 def _blend(findings: Findings) -> Iterator[Evidence]:
@@ -184,7 +218,7 @@ def _blend(findings: Findings) -> Iterator[Evidence]:
                 way = _percent(max(0.0, place.value))
                 text = f"Asked for “{word}” it draws {way} of the way to “{other}” ({_span(place)})."
                 blends = place.above(0) and place.value > BLENDS
-                yield Evidence("blend", text, "bad" if blends else "good" if place.value <= BLENDS else "open")
+                yield Evidence("blend", text, "bad" if blends else "good" if place.high <= BLENDS else "open")
 
 
 def _weights(findings: Findings) -> Iterator[Evidence]:
@@ -227,7 +261,7 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
         yield f"“{name}” is copied: add neighbours of it (the same view, another moment), or show it less often."
     if findings.sweep is not None and not findings.sweep.unlearned:
         for view in findings.sweep.failing:
-            yield f"{_view(view).capitalize()}: no weight draws it as in real pictures. Add pictures of this view."
+            yield f"{spelt(view).capitalize()}: no weight draws it as in real pictures. Add pictures of this view."
     if "colours" in bad:
         yield "Vary backgrounds and light, or cut the subject out: the set's colours are learnt as part of the subject."
     if "leak" in bad:
@@ -245,7 +279,7 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
 
 def _bound(one: Binding) -> str:
     often = f"{_percent(one.share)} of the time" if one.share < ALWAYS else "nearly always"
-    return f"“{one.tag}” is {often} {_view(one.look)}: add three others, or delete the tag."
+    return f"“{one.tag}” is {often} {spelt(one.look)}: add three others, or delete the tag."
 
 
 def _copied_sources(evaluation: Evaluation, sets: EvaluationSets) -> list[str]:
@@ -270,23 +304,9 @@ def _of(evidence: Sequence[Evidence], topic: str) -> str:
     return text[0].lower() + text[1:]
 
 
-SIDES = {
-    "front": " from the front",
-    "three_quarter": " at a three-quarter angle",
-    "side": " from the side",
-    "back_three_quarter": " from behind at an angle",
-    "back": " from behind",
-}
-
-
-def _view(label: str) -> str:
-    framing, _, side = label.partition("/")
-    return framing.replace("_", "-") + SIDES.get(side, "")
-
-
 def _views_in(text: str, views: Sequence[str]) -> str:
     for view in views:
-        text = text.replace(view, _view(view))
+        text = text.replace(view, spelt(view))
     return text
 
 

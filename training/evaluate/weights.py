@@ -25,6 +25,7 @@ from training.evaluate.seen import Seen
 from training.evaluate.sets import Material
 from training.evaluate.settings import EvaluateSettings
 from training.evaluate.sweep import Limits, Point, Sweep, sweep
+from training.evaluate.views import spelt
 
 Pair = tuple[int, int]  # a drawn picture and the base's at equal prompt and seed
 
@@ -87,7 +88,7 @@ def fidelities(seen: Seen, settings: EvaluateSettings, rows: Rows) -> dict[float
     for view in dict.fromkeys(place.prompt.view for place in places):
         told = _ideal(view, (seen.sets.reference, seen.reference), (seen.sets.train, seen.train))
         if told is None:
-            rows.note(f"No real picture of {view.replace('/', ', ')} is known, so its fidelity is left out.")
+            rows.note(f"No real picture of the view “{spelt(view)}” is known, so its fidelity is left out.")
             continue
         ideal, to = told
         for weight in (0.0, *settings.swept):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NEAREST = 6  # training pictures by encoder, and as many by layout, that a sample is laid over
 PROBES = 60  # training families whose agreement with others is the background
+HIGH = 0.95  # quantile over families of the background
+PAIR = 2  # families of one pair of near-copies that the search for copies missed: no background
 SAME_SHOT = 0.92  # where no line was measured for the set (diversity.calibration.PRIOR)
 
 
@@ -48,7 +50,8 @@ class Line:
     Attributes:
         value: The line.
         same_shot: Where two training pictures count as one.
-        background: Most that a training picture agrees with one of another family; nan where there is one family.
+        background: What nearly all training pictures stay below with any of another family; nan where there is one
+            family.
         reason: One sentence.
     """
 
@@ -90,22 +93,34 @@ class Overlay:
             reason = f"From {value:.2f} on, two pictures of this set count as one; so do a sample and its source."
         else:
             reason = (
-                f"Different pictures of this set agree up to {background:.2f}; a sample is a copy from {value:.2f} on."
+                f"Different pictures of this set hardly agree more than {background:.2f}; a sample is a copy from "
+                f"{value:.2f} on."
             )
         return Line(value, same_shot, background, reason)
 
     def _background(self) -> float:
-        """Largest agreement of a training picture with another family, over a spread of families."""
+        """Agreement that nearly all families stay below with any other, over a spread of them.
+
+        A high quantile, and not the largest: two near-copies that were taken for different pictures would lift the line
+        over real copies. At least the two families of one such pair lie above it.
+        """
         families = self._training.frame["family"].to_numpy()
         _, first = np.unique(families, return_index=True)
         probes = np.sort(first)[:: max(1, len(first) // PROBES)]
-        scores = [
-            agreement(self._shot(int(row)), self._shot(other)).score
+        best = sorted(
+            max(scores)
             for row in probes
-            for other in self._candidates(self._shot(int(row)), self._training.vectors[row])
-            if families[other] != families[row]
-        ]
-        return max(scores, default=float("nan"))
+            if (
+                scores := [
+                    agreement(self._shot(int(row)), self._shot(other)).score
+                    for other in self._candidates(self._shot(int(row)), self._training.vectors[row])
+                    if families[other] != families[row]
+                ]
+            )
+        )
+        if not best:
+            return float("nan")
+        return best[max(0, min(int(HIGH * (len(best) - 1)), len(best) - 1 - PAIR))]
 
     def _candidates(self, prepared: Shot, vector: NDArray[np.float32]) -> list[int]:
         """Rows nearest by encoder and by layout; a poor encoder alone would overlook copies."""

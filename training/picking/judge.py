@@ -6,8 +6,9 @@ Not for choosing one: that is `verdict.py`. What a folder cannot show stays None
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from training.picking.copies import Line, Match, Overlay
 from training.picking.material import Look, Material
 
 At = tuple[int, int, str]
+Key = tuple[At, float | None]  # checkpoint and weight
 BASE: At = (0, 0, "base")
+LEAST = 4  # samples of a checkpoint and weight below which it is not judged
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,22 @@ class Cell:
 
     Attributes:
         at: Its checkpoint, as `Sample.at`.
-        weight: LoRA weight.
-        rows: Its samples, as rows of `Material.looks`.
+        weight: LoRA weight; None where it cannot be read.
+        rows: Its samples, as rows of `Material.looks`; a file that is there twice counts once.
         copies: Share of its samples that are copies; prompts weigh equally.
         copied: Number of copies.
         memory: Evidence of the encoder's vectors, on prompts that ask for the subject.
         likeness: Mean cosine of subject pictures with the training families, less the reference's at equal prompts and
-            seeds; None without a reference.
+            seeds, or at equal prompts where seeds are not told; None without a reference.
         colours: On prompts without the subject; None without such prompts or without a reference.
         variety: Against the reference; None without one.
         asked, shown: Samples that were asked for a view and whose picture could be told, and those that show it.
+        identical: Most of its samples that are one and the same picture, although prompts or seeds differ.
+        files: Of the same kind, those that were left out among them.
     """
 
     at: At
-    weight: float
+    weight: float | None
     rows: tuple[int, ...]
     copies: Estimate
     copied: int
@@ -52,6 +57,8 @@ class Cell:
     variety: Estimate | None
     asked: int
     shown: int
+    identical: int = 1
+    files: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Judged:
         reference_at: Its checkpoint; None where there is only one cell.
         matches: Of every sample.
         line: From where on a match is a copy.
+        seeds: Whether all that was compared with the reference has its prompt and seed; False: partners by prompt.
     """
 
     cells: tuple[Cell, ...]
@@ -71,6 +79,7 @@ class Judged:
     reference_at: At | None
     matches: tuple[Match, ...]
     line: Line
+    seeds: bool = True
 
     def is_copy(self, row: int) -> bool:
         """Whether the sample in `row` is a copy."""
@@ -84,26 +93,53 @@ def judge(material: Material) -> Judged:
     matches = tuple(
         overlay.match(look.picture, row) for look, row in zip(material.looks, material.vectors, strict=True)
     )
-    by_cell: dict[tuple[At, float], list[int]] = {}
-    for row, look in enumerate(material.looks):
-        key = (look.sample.at, 0.0 if look.sample.at == BASE else float(look.sample.weight or 0.0))
-        by_cell.setdefault(key, []).append(row)
+    by_cell, left_out = _cells(material.looks)
     reference_key = _reference(by_cell)
     reference = tuple(by_cell[reference_key]) if reference_key else ()
     bench = _Bench(material, reference, tuple(m.agreement >= line.value for m in matches))
-    cells = [bench.cell(at, weight, tuple(rows)) for (at, weight), rows in sorted(by_cell.items()) if at != BASE]
+    cells = [
+        replace(bench.cell(at, weight, tuple(rows)), files=left_out[at, weight])
+        for (at, weight), rows in sorted(by_cell.items(), key=lambda item: order(*item[0]))
+        if at != BASE
+    ]
     return Judged(
         tuple(cells),
         reference,
         reference_key[0] if reference_key else None,
         matches,
         line,
+        bench.seeds,
     )
 
 
-def _reference(by_cell: dict[tuple[At, float], list[int]]) -> tuple[At, float] | None:
+def order(at: At, weight: float | None) -> tuple[At, float]:
+    """Cells sort by checkpoint, then weight, an unknown one first."""
+    return at, -1.0 if weight is None else weight
+
+
+def _cells(looks: Sequence[Look]) -> tuple[dict[Key, list[int]], Counter[Key]]:
+    """Rows by checkpoint and weight, and the number of files left out: equal pixels, and nothing says that they differ.
+
+    Equal pixels of prompts or seeds that are told to differ stay: a model that draws one picture did so.
+    """
+    found: dict[Key, list[int]] = {}
+    left_out: Counter[Key] = Counter()
+    seen = set()
+    for row, look in enumerate(looks):
+        sample = look.sample
+        key = (sample.at, 0.0 if sample.at == BASE else sample.weight)
+        mark = (key, look.content, sample.asked, sample.seed)
+        if mark in seen:
+            left_out[key] += 1
+        else:
+            seen.add(mark)
+            found.setdefault(key, []).append(row)
+    return found, left_out
+
+
+def _reference(by_cell: Mapping[Key, list[int]]) -> Key | None:
     """Base pictures; else the earliest checkpoint at its lowest weight, where there is another cell to compare."""
-    ordered = sorted(by_cell)
+    ordered = sorted(by_cell, key=lambda key: (key[1] is None, order(*key)))
     if ordered and (ordered[0][0] == BASE or len(ordered) > 1):
         return ordered[0]
     return None
@@ -114,8 +150,9 @@ class _Bench:
 
     def __init__(self, material: Material, reference: tuple[int, ...], copy: tuple[bool, ...]) -> None:
         self._material, self._copy = material, copy
-        self._reference = {_identity(material.looks[row]): row for row in reference}
+        self._reference = self._by_identity(reference)
         self._reference_rows = reference
+        self.seeds = True
         training = material.training
         self._families = training.frame["family"].to_numpy()
         pictures = [colour.content(np.asarray(picture)) for picture in training.pictures]
@@ -124,7 +161,7 @@ class _Bench:
         means = [training.vectors[self._families == f].mean(axis=0) for f in np.unique(self._families)]
         self._mean = np.mean(means, axis=0)
 
-    def cell(self, at: At, weight: float, rows: tuple[int, ...]) -> Cell:
+    def cell(self, at: At, weight: float | None, rows: tuple[int, ...]) -> Cell:
         """Measure one."""
         looks = [self._material.looks[row] for row in rows]
         prompts = np.array([look.sample.asked for look in looks])
@@ -149,15 +186,29 @@ class _Bench:
             variety=self._variety(pairs),
             asked=len(views),
             shown=sum(hit for _, hit in views),
+            identical=max(Counter(look.content for look in looks).values()),
         )
 
     def _pairs(self, rows: tuple[int, ...]) -> list[tuple[int, int]]:
-        """(sample, reference) at equal prompt and seed."""
+        """(sample, reference) at equal prompt and seed; one to one by prompt where seeds are not told.
+
+        Where the prompt is not told a seed says enough only if it is there once on either side.
+        """
         found = []
+        for (asked, seed), own in self._by_identity(rows).items():
+            others = self._reference.get((asked, seed), [])
+            if not asked and (seed is None or len(own) > 1 or len(others) > 1):
+                continue
+            pairs = list(zip(own, others, strict=False))
+            self.seeds = self.seeds and (seed is not None or not pairs)
+            found += pairs
+        return sorted(found)
+
+    def _by_identity(self, rows: Sequence[int]) -> dict[tuple[str, int | None], list[int]]:
+        found: dict[tuple[str, int | None], list[int]] = {}
         for row in rows:
-            other = self._reference.get(_identity(self._material.looks[row]))
-            if other is not None:
-                found.append((row, other))
+            sample = self._material.looks[row].sample
+            found.setdefault((sample.asked, sample.seed), []).append(row)
         return found
 
     def _likeness(self, pairs: list[tuple[int, int]]) -> Estimate | None:
@@ -182,7 +233,7 @@ class _Bench:
         kept = [(a, b) for a, b in pairs if self._material.looks[a].subject is not False]
         by_prompt: dict[str, list[tuple[int, int]]] = {}
         for a, b in kept:
-            by_prompt.setdefault(self._material.looks[a].sample.asked, []).append((a, b))
+            by_prompt.setdefault(self._unit(a), []).append((a, b))
         seeds = min((len(some) for some in by_prompt.values()), default=0)
         vectors, centre = self._material.vectors, self._material.training.centre
         if seeds >= LEAST_SEEDS:
@@ -192,11 +243,12 @@ class _Bench:
         return across(vectors[index[:, 0]], vectors[index[:, 1]], centre) if len(index) >= LEAST_SEEDS else None
 
     def _prompts(self, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-        return np.array([self._material.looks[a].sample.asked for a, _ in pairs])
+        return np.array([self._unit(a) for a, _ in pairs])
 
-
-def _identity(look: Look) -> tuple[str, int | None]:
-    return look.sample.asked, look.sample.seed
+    def _unit(self, row: int) -> str:
+        """The prompt; where it is not told, the seed."""
+        sample = self._material.looks[row].sample
+        return sample.asked or f"seed {sample.seed}"
 
 
 def _hit(look: Look) -> bool | None:

@@ -6,8 +6,6 @@ Not for judging them: that is `judge.py`.
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from diversity.captions import Matcher, parse
+from diversity.captions import Matcher
 from diversity.services import Services
 from training.evaluate import colour
 from training.picking.samples import Sample, Samples
+from training.picking.subject import asks_for, subject_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-ALWAYS = 0.6  # share of captions from which a tag stands for the subject
 STAGES = ("scan", "label", "dedup", "views")
 
 
@@ -111,7 +109,7 @@ def gather(dataset: Dataset, samples: Samples, trigger: str | None, progress: Pr
 
     dataset.run(*STAGES, progress=progress)
     rules = taxonomy.load(dataset.config.views.taxonomy)
-    training = _training_set(dataset, trigger)
+    training = _training_set(dataset, trigger or samples.trigger)
     with Services(dataset) as services:
         encoder = services.encoder().result()
         decoded, problems = _decode(dataset, samples, encoder, progress)
@@ -124,7 +122,7 @@ def gather(dataset: Dataset, samples: Samples, trigger: str | None, progress: Pr
             content=found.content,
             picture=found.picture,
             thumbnail=found.thumbnail,
-            subject=asks_for(training.words, found.sample.prompt),
+            subject=asks_for(training.words, found.sample.prompt, cut=found.sample.cut),
             asked={axis: said.label for axis, said in matcher.evidence(found.sample.prompt).items()},
             seen=labels,
         )
@@ -132,29 +130,6 @@ def gather(dataset: Dataset, samples: Samples, trigger: str | None, progress: Pr
     ]
     palettes = [colour.palette(colour.content(np.asarray(look.picture))) for look in looks]
     return Material(training, looks, vectors, palettes, encoder.name, problems)
-
-
-def asks_for(words: Sequence[str], prompt: str | None) -> bool | None:
-    """Whether `prompt` holds one of the subject's words as whole words; None where words or prompt are not known."""
-    if prompt is None or not words:
-        return None
-    text = " ".join(re.findall(r"\w+", prompt.lower()))
-    return any(re.search(rf"\b{re.escape(word)}\b", text) is not None for word in words)
-
-
-def subject_words(frame: pl.DataFrame, trigger: str | None) -> tuple[str, ...]:
-    """The trigger where it is named; else tags of most captions that are no view, and the folder's concept."""
-    if trigger:
-        return (" ".join(re.findall(r"\w+", trigger.lower())),)
-    captions = [parse(caption).tags for caption in frame["caption"].drop_nulls().to_list()]
-    counts: dict[str, int] = {}
-    for tags in captions:
-        for tag in tags:
-            counts[tag] = counts.get(tag, 0) + 1
-    common = [tag for tag, n in counts.items() if n >= ALWAYS * len(captions) and n >= 3]
-    concepts = frame["concept"].drop_nulls().unique().to_list() if not common else []
-    found = (" ".join(re.findall(r"\w+", word.lower())) for word in (*common, *concepts))
-    return tuple(dict.fromkeys(word for word in found if len(word) > 1))
 
 
 def _training_set(dataset: Dataset, trigger: str | None) -> TrainingSet:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from training.picking import loras
+from training.picking.loras import Worn
+
 Graph = dict[str, dict[str, Any]]
 
 OURS = "our runs"
 LARGEST = 16 * 2**20  # characters of one chunk that are looked at
 _TEXT_KEYS = ("text", "text_g", "t5xxl", "clip_l", "prompt", "value", "string")
-_LORA_TAG = re.compile(r"<lora:([^:<>]+):(-?\d*\.?\d+)(?::[^<>]*)?>")
 _SEED = re.compile(r"\bSeed: (\d+)")
 
 
@@ -30,15 +32,13 @@ class Told:
         reader: Whose format it is.
         prompt: Positive prompt, without LoRA tags.
         seed: Of the noise.
-        weight: Of the LoRA; 0.0 where the file says that there was none.
-        lora: Its file name.
+        worn: Its LoRAs; none where the file says that there was none.
     """
 
     reader: str
     prompt: str | None = None
     seed: int | None = None
-    weight: float | None = None
-    lora: str | None = None
+    worn: tuple[Worn, ...] = ()
 
 
 def read(file: Path) -> Told | None:
@@ -68,11 +68,10 @@ def text_chunks(file: Path) -> dict[str, str]:
 def parameters(text: str) -> Told:
     """A1111's, Forge's and Civitai's `parameters`: prompt, then "Negative prompt:", then "Steps: …, Seed: …"."""
     prompt = re.split(r"\n(?:Negative prompt:|Steps:)", "\n" + text, maxsplit=1)[0].strip()
-    tags = _LORA_TAG.findall(prompt)
     seed = _SEED.search(text)
-    name, weight = _under_test([(name, float(weight)) for name, weight in tags])
-    clean = re.sub(r"\s*,\s*(?=,|$)", "", _LORA_TAG.sub("", prompt)).strip(" ,\n")
-    return Told("A1111", clean, int(seed[1]) if seed else None, weight, name)
+    clean = re.sub(r"\s*,\s*(?=,|$)", "", loras.TAG.sub("", prompt)).strip(" ,\n")
+    settings = text[text.rfind("\nSteps:") :] if "\nSteps:" in text else ""
+    return Told("A1111", clean, int(seed[1]) if seed else None, loras.of_text(f"{prompt}\n{settings}"))
 
 
 def comfy(graph: Graph, file_name: str) -> Told:
@@ -84,9 +83,7 @@ def comfy(graph: Graph, file_name: str) -> Told:
     start = _saver(graph, file_name)
     near = list(_upstream(graph, start)) if start is not None else list(graph)
     seed = next((v for n in near for k in ("seed", "noise_seed") if (v := _number(graph, n, k)) is not None), None)
-    loras = [found for n in _model_path(graph, near) for found in _loras(graph[n].get("inputs", {}))]
-    name, weight = _under_test(loras)
-    return Told("ComfyUI", _positive(graph, near), seed, weight, name)
+    return Told("ComfyUI", _positive(graph, near), seed, loras.of_graph(graph, _model_path(graph, near)))
 
 
 def _graph(text: str) -> Graph | None:
@@ -138,24 +135,6 @@ def _links(inputs: Mapping[str, Any]) -> Iterator[str]:
             yield str(value[0])
 
 
-def _loras(inputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """(name, strength) of one node: LoraLoader, LoraLoaderModelOnly, or stacks of {"on", "lora", "strength"}."""
-    strength = inputs.get("strength_model", inputs.get("strength"))
-    if isinstance(inputs.get("lora_name"), str) and isinstance(strength, int | float):
-        yield inputs["lora_name"], float(strength)
-    for value in inputs.values():
-        if isinstance(value, dict) and isinstance(value.get("lora"), str) and value.get("on", True):
-            yield value["lora"], float(value.get("strength", 1.0))
-
-
-def _under_test(loras: list[tuple[str, float]]) -> tuple[str | None, float]:
-    """Of several LoRAs the one whose name tells a checkpoint, else the first; weight 0 where there is none."""
-    from training.picking.names import checkpoint
-
-    told = [found for found in loras if checkpoint(found[0]) != (None, None)]
-    return next(iter(told + loras), (None, 0.0))
-
-
 def _positive(graph: Graph, near: list[str]) -> str | None:
     for node in near:
         inputs = graph[node].get("inputs", {})
@@ -191,8 +170,7 @@ def _ours(text: str) -> Told | None:
             OURS,
             found.get("prompt"),
             None if seed is None else int(seed),
-            None if weight is None else float(weight),
-            found.get("lora") or None,
+            (Worn(found.get("lora") or None, None if weight is None else float(weight)),),
         )
     except (ValueError, TypeError, AttributeError):
         return None

@@ -23,6 +23,9 @@ class Named:
         prompt: Where the folder or file spells it.
         weight: LoRA weight.
         made: When, in a form that sorts; tells two samples of one checkpoint and prompt apart.
+        run: What the trainer called its output; "" where it does not say.
+        label: A short name that stands for the prompt.
+        cut: Whether `prompt` may be its beginning only.
     """
 
     reader: str
@@ -33,16 +36,20 @@ class Named:
     prompt: str | None = None
     weight: float | None = None
     made: str = ""
+    run: str = ""
+    label: str | None = None
+    cut: bool = False
 
 
 # sd-scripts, musubi-tuner: [<output name>_](e<epoch>|<step>)_<prompt>_<YYYYmmddHHMMSS>[_<seed>]
-_KOHYA = re.compile(r"(?:.*_)?(e?)(\d{6,})_(\d{2,})_(\d{14})(?:_(\d+))?")
+_KOHYA = re.compile(r"(?:(.*)_)?(e?)(\d{6,})_(\d{2,})_(\d{14})(?:_(\d+))?")
 # ai-toolkit: <milliseconds>__<step>_<prompt>
 _AI_TOOLKIT = re.compile(r"(\d{10,})__(\d{9,})_(\d+)")
 # OneTrainer: <n> - <safe prompt>/<prefix><time>-training-sample-<step>-<epoch>-<epoch step>
 _ONETRAINER = re.compile(r".*?(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)-training-sample-(\d+)-(\d+)-(\d+)")
 _ONETRAINER_FOLDER = re.compile(r"(\d+) - (.*?)(?: - no-ema)?")
-# SimpleTuner: step_<step>_<short name>_<n>_<resolution>
+_ONETRAINER_CUT = 31  # its path_util.safe_filename keeps 32 characters, of which file systems drop a space at the end
+# SimpleTuner: step_<step>_<short name of the prompt>_<n of its pictures>_<resolution>
 _SIMPLETUNER = re.compile(r"step_(\d+)_(.+)_(\d+)_(\d+x\d+|\d+)")
 
 _STEP = re.compile(r"(?<![a-z])steps?[-_ =]?(\d+)", re.IGNORECASE)
@@ -52,6 +59,7 @@ _WEIGHT = re.compile(r"(?<![a-z])(?:weight|strength|w)[-_ =]?(\d(?:\.\d+)?)(?![\
 
 # checkpoints: kohya's -000010 (epochs), -step00001500; ai-toolkit's _000001500; OneTrainer's -save-<step>-<epoch>-<n>
 _SAVED = re.compile(r"-save-(\d+)-\d+-\d+$")
+_COUNTED = re.compile(r"-(?:save|training-sample)-(\d+)-(\d+)-(\d+)$")
 _EPOCHS = re.compile(r"-(\d{6})$")
 _STEPS = re.compile(r"_(\d{9,})$")
 
@@ -74,6 +82,34 @@ def checkpoint(lora: str) -> tuple[int | None, int | None]:
     return (None, int(found[1])) if found else (None, None)
 
 
+def run_of(lora: str) -> str:
+    """What is left of a LoRA's file name without its step or epoch: equal for checkpoints of one run; "" for none.
+
+    OneTrainer's are named by the time at which they were saved, and final files by the user: both say nothing.
+    """
+    stem = PurePosixPath(lora.replace("\\", "/")).name.removesuffix(".safetensors").removesuffix(".pt")
+    if checkpoint(lora) == (None, None) or _SAVED.search(stem):
+        return ""
+    for pattern in (_STEPS, _STEP, _EPOCHS, _EPOCH):
+        stem = pattern.sub("", stem)
+    return stem.strip("-_ ")
+
+
+def steps_per_epoch(name: str) -> float | None:
+    """Of a sample's or a LoRA's name that tells both; None for others.
+
+    OneTrainer writes <step>-<epoch>-<step within the epoch>.
+    """
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    if found := _COUNTED.search(stem):
+        step, epoch, within = (int(part) for part in found.groups())
+        return (step - within) / epoch if epoch and step > within else None
+    step_said, epoch_said = _STEP.search(stem), _EPOCH.search(stem)
+    if step_said is None or epoch_said is None or not int(epoch_said[1]):
+        return None
+    return int(step_said[1]) / int(epoch_said[1]) or None
+
+
 def _trainer(where: PurePosixPath) -> Named | None:
     stem = where.stem
     if found := _AI_TOOLKIT.fullmatch(stem):
@@ -81,13 +117,15 @@ def _trainer(where: PurePosixPath) -> Named | None:
     if found := _ONETRAINER.fullmatch(stem):
         folder = _ONETRAINER_FOLDER.fullmatch(where.parent.name)
         index, prompt = (int(folder[1]), folder[2]) if folder else (None, None)
-        return Named("OneTrainer", step=int(found[2]), index=index, prompt=prompt, made=found[1])
+        cut = prompt is not None and len(prompt) >= _ONETRAINER_CUT
+        return Named("OneTrainer", step=int(found[2]), index=index, prompt=prompt, made=found[1], cut=cut)
     if found := _KOHYA.fullmatch(stem):
-        number, seed = int(found[2]), int(found[5]) if found[5] else None
-        step, epoch = (None, number) if found[1] else (number, None)
-        return Named("kohya", step=step, epoch=epoch, index=int(found[3]), seed=seed, made=found[4])
+        number, seed = int(found[3]), int(found[6]) if found[6] else None
+        step, epoch = (None, number) if found[2] else (number, None)
+        run = found[1] or ""
+        return Named("kohya", step=step, epoch=epoch, index=int(found[4]), seed=seed, made=found[5], run=run)
     if found := _SIMPLETUNER.fullmatch(stem):
-        return Named("SimpleTuner", step=int(found[1]), prompt=found[2].replace("_", " "), index=int(found[3]))
+        return Named("SimpleTuner", step=int(found[1]), label=found[2])
     return None
 
 

@@ -17,11 +17,13 @@ import polars as pl
 
 from diversity import tables, taxonomy, workspace
 from diversity.errors import InputError
+from diversity.ingest import list_sources
 from training.picking import grid as grids
-from training.picking.judge import Cell, Judged, judge
+from training.picking.judge import LEAST, Cell, Judged, judge
 from training.picking.material import Material, gather
+from training.picking.prompts import with_trigger
 from training.picking.samples import Samples, read
-from training.picking.verdict import LEAST, Verdict, decide
+from training.picking.verdict import Verdict, decide
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -50,7 +52,7 @@ CELLS: tables.Schema = {
     "rank": pl.Int32,
     "number": pl.Int64,
     "checkpoint": pl.String,
-    "weight": pl.Float64,
+    "weight": pl.Float64,  # null: it cannot be read
     "n": pl.Int64,
     "best": pl.Boolean,
     "copied": pl.Int64,
@@ -65,6 +67,8 @@ CELLS: tables.Schema = {
     "remarks": pl.List(pl.String),
 }
 
+SHOWN = 5  # files that were passed over that are named
+
 
 @dataclass(frozen=True)
 class Options:
@@ -78,6 +82,7 @@ class Options:
         base: File name of the base model, for the grid.
         size: Pixels of the grid's pictures.
         grid: Write the grid even where there is enough.
+        run: Name of the run to judge, where the samples are of several; None: the last one made.
     """
 
     samples: Path
@@ -87,6 +92,7 @@ class Options:
     base: str | None = None
     size: int = 512
     grid: bool = False
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Picked:
         untold: What the samples cannot show.
         advice: What to add to or drop from the set.
         unknown: Files that no reader understood, and those that could not be decoded.
+        problems: path → why it could not be decoded.
         samples: How many were judged, by reader.
         encoder: What saw them.
         grid: Folder of the grid, where one was written.
@@ -118,6 +125,7 @@ class Picked:
     untold: tuple[str, ...]
     advice: list[dict[str, Any]]
     unknown: tuple[str, ...]
+    problems: dict[str, str]
     samples: dict[str, int]
     encoder: str
     grid: str | None
@@ -131,9 +139,9 @@ class Picked:
         for cell in self.cells:
             remarks = "; ".join(cell["remarks"]) or "clean"
             mark = "→" if cell["best"] else " "
-            lines.append(
-                f" {mark} {cell['checkpoint']:<{width}}  {cell['weight']:<5g} {cell['n']:>3} samples  {remarks}"
-            )
+            weight = "?" if cell["weight"] is None else f"{cell['weight']:g}"
+            count = f"{cell['n']:>3} sample{'s' if cell['n'] != 1 else ' '}"
+            lines.append(f" {mark} {cell['checkpoint']:<{width}}  {weight:<5} {count}  {remarks}")
         for copy in self.copies[:12]:
             lines.append(f"   copy: {copy['path']} of {copy['source']} ({copy['agreement']:.2f})")
         if len(self.copies) > 12:
@@ -142,7 +150,10 @@ class Picked:
             if rows:
                 lines += ["", title, *(f"  - {row}" for row in rows)]
         if self.unknown:
-            lines += ["", f"Passed over: {len(self.unknown)} files, for example {self.unknown[0]}"]
+            lines += ["", f"Passed over: {len(self.unknown)} file{'s' if len(self.unknown) > 1 else ''}"]
+            why = {**dict.fromkeys(self.unknown, "its name and text say nothing that is known"), **self.problems}
+            lines += [f"  - {path}: {why[path]}" for path in list(why)[:SHOWN]]
+            lines += [f"  - … and {len(why) - SHOWN} more"] if len(why) > SHOWN else []
         lines += ["", *(f"{name:<5} {where}" for name, where in (("grid", self.grid), ("page", self.page)) if where)]
         return "\n".join(lines)
 
@@ -157,9 +168,8 @@ def pick(dataset: Dataset, options: Options, progress: Progress) -> Picked:
     folder = options.samples.expanduser().resolve()
     if not folder.is_dir():
         raise InputError(f"{options.samples} is not a folder.", "", "Give the folder of samples with --samples.")
-    if folder == dataset.root:
-        raise InputError("The samples are the training pictures themselves.", "", "Give the samples' folder.")
-    samples = read(folder, dataset.config.scan, options.prompts)
+    _apart(dataset, folder)
+    samples = read(folder, dataset.config.scan, options.prompts, options.run)
     material = gather(dataset, samples, options.trigger, progress)
     if not material.looks:
         path, why = next(iter(material.problems.items()))
@@ -172,6 +182,26 @@ def pick(dataset: Dataset, options: Options, progress: Progress) -> Picked:
     _write(dataset, name, material, judged, verdict)
     grid = _grid(dataset, name, material, samples, options) if options.grid or _wanting(judged, verdict) else None
     return _picked(dataset, name, (material, samples), verdict, grid)
+
+
+def _apart(dataset: Dataset, folder: Path) -> None:
+    """Samples that lie among the training pictures would be taken for training pictures, and all for copies.
+
+    Raises:
+        InputError: they do.
+    """
+    if folder == dataset.root:
+        raise InputError("The samples are the training pictures themselves.", "", "Give the samples' folder.")
+    root = dataset.root.resolve()
+    if not folder.is_relative_to(root):
+        return
+    sources = list_sources(root, dataset.config.scan)  # without workspaces and exports
+    if any(source.location.is_relative_to(folder) for source in sources):
+        raise InputError(
+            f"The samples lie among the training pictures, in {folder.relative_to(root)} of {root}.",
+            "They would be taken for pictures that were trained on.",
+            "Name the folder of the training pictures alone, or move the samples out of it.",
+        )
 
 
 def name_of(folder: Path) -> str:
@@ -189,8 +219,9 @@ def _wanting(judged: Judged, verdict: Verdict) -> bool:
 
 
 def _grid(dataset: Dataset, name: str, material: Material, samples: Samples, options: Options) -> Path:
-    known = list(dict.fromkeys(look.sample.prompt for look in material.looks if look.sample.prompt))[:8]
-    word = options.trigger or next(iter(material.training.words), None)
+    word = options.trigger or samples.trigger or next(iter(material.training.words), None)
+    asked = [look.sample.prompt for look in material.looks if look.sample.prompt and not look.sample.cut]
+    known = list(dict.fromkeys(with_trigger(prompt, word or "TRIGGER") for prompt in asked))[:8]
     loras = options.loras or tuple(dict.fromkeys(s.lora for s in samples.samples if s.lora))
     folder = dataset.folder / "picks" / name / "grid"
     grids.write(grids.plan(word, known, loras, options.base, options.size), folder)
@@ -310,6 +341,7 @@ def _picked(
             {**vars(advice), "keys": [paths[key] for key in advice.keys if key in paths]} for advice in verdict.advice
         ],
         unknown=(*samples.unknown, *material.problems),
+        problems=material.problems,
         samples=samples.readers,
         encoder=material.encoder,
         grid=str(grid) if grid else None,

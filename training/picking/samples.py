@@ -16,7 +16,7 @@ from diversity.config import ScanConfig
 from diversity.errors import InputError
 from diversity.ingest import list_sources
 from diversity.ingest.source import Source
-from training.picking import metadata, names, prompts
+from training.picking import loras, metadata, names, prompts, timeline
 
 TABLE = "samples.parquet"
 COLUMNS = {"prompt_index": "index", "prompt": "prompt", "seed": "seed", "weight": "weight", "lora": "lora"}
@@ -37,6 +37,11 @@ class Sample:
         index: Number of the prompt in its list.
         seed: None: not known.
         made: When, sortable; "" where not told.
+        run: Name of the run that it is of; "" where not told.
+        label: Short name that stands for its prompt.
+        cut: Whether `prompt` may be its beginning only.
+        unread: A LoRA is on whose strength cannot be read: `weight` None is then unknown, not the trainer's 1.
+        steps: Its epoch in steps, where checkpoints by epoch and by step have to be ordered together.
     """
 
     source: Source
@@ -49,6 +54,11 @@ class Sample:
     index: int | None = None
     seed: int | None = None
     made: str = ""
+    run: str = ""
+    label: str | None = None
+    cut: bool = False
+    unread: bool = False
+    steps: int | None = None
 
     @property
     def path(self) -> str:
@@ -57,19 +67,22 @@ class Sample:
 
     @property
     def at(self) -> tuple[int, int, str]:
-        """Its checkpoint as a key that sorts: base pictures (weight 0 or step 0), epochs, steps, a final file."""
-        if self.weight == 0 or self.step == 0:
+        """Its checkpoint as a key that sorts: base pictures (weight, step or epoch 0), epochs, steps, a final file."""
+        if self.weight == 0 or (self.step if self.step is not None else self.epoch) == 0:
             return (0, 0, "base")
         if self.epoch is not None and self.step is None:
-            return (1, self.epoch, f"epoch {self.epoch:,}")
+            label = f"epoch {self.epoch:,}"
+            return (1, self.epoch, label) if self.steps is None else (2, self.steps, label)
         if self.step is not None:
             return (2, self.step, f"step {self.step:,}")
         return (3, 0, PurePosixPath(self.lora.replace("\\", "/")).stem if self.lora else "the final checkpoint")
 
     @property
     def asked(self) -> str:
-        """What identifies its prompt: the text, else its number."""
-        return self.prompt if self.prompt is not None else f"#{self.index}" if self.index is not None else ""
+        """What identifies its prompt: the text, else its short name or number; "" where nothing does."""
+        if self.prompt is not None:
+            return self.prompt
+        return self.label or (f"#{self.index}" if self.index is not None else "")
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class Samples:
         unknown: Files of which nothing is known.
         readers: Reader → number of pictures.
         notes: What had to be assumed, in sentences.
-        asked: The prompt list that was found, in order; empty where there is none.
+        trigger: The subject's word, where an ai-toolkit job beside the samples tells it.
     """
 
     folder: Path
@@ -90,29 +103,33 @@ class Samples:
     unknown: tuple[str, ...]
     readers: dict[str, int]
     notes: tuple[str, ...]
-    asked: tuple[prompts.Asked, ...]
+    trigger: str | None = None
 
 
-def read(folder: Path, config: ScanConfig, prompt_file: Path | None = None) -> Samples:
+def read(folder: Path, config: ScanConfig, prompt_file: Path | None = None, run: str | None = None) -> Samples:
     """Read every picture below `folder`.
 
     Args:
         folder: Of samples; kohya's "sample", ai-toolkit's and OneTrainer's "samples", ComfyUI's output, a run's folder.
         config: For listing files.
         prompt_file: A prompt list; None: looked for beside the samples.
+        run: Name of the run to judge, where there are several.
 
     Raises:
-        InputError: not a folder, no picture in it, or nothing is known of any.
+        InputError: not a folder, no picture in it, nothing is known of any, or the prompt list or run is not there.
     """
     sources = list_sources(folder, config)
     if not sources:
         raise InputError(f"There is no picture in {folder}.", "", "Give the folder that the samples were written to.")
-    listed = prompt_file or prompts.find(folder)
-    asked = tuple(prompts.read(listed)) if listed else ()
+    asked, trigger, notes = _asked(folder, prompt_file)
     table = _table(folder)
     homes = {path.rpartition("/")[0] for path in table}
     sources = [s for s in sources if s.path in table or s.path.rpartition("/")[0] not in homes]  # without our grids
-    found = [_read(source, table.get(source.path), asked) for source in sources]
+    told = [metadata.read(source.location) if source.offset is None else None for source in sources]
+    common = loras.background([said.worn for said in told if said is not None])
+    found = [
+        _read(source, (said, common), table.get(source.path), asked) for source, said in zip(sources, told, strict=True)
+    ]
     known = [sample for sample in found if sample.reader]
     if not known:
         raise InputError(
@@ -120,47 +137,104 @@ def read(folder: Path, config: ScanConfig, prompt_file: Path | None = None) -> S
             f"For example {found[0].path}.",
             "Name them like step500_w0.8_seed1.png, or use a trainer's own sample folder.",
         )
-    if all(sample.weight is None for sample in known):
-        notes: tuple[str, ...] = ("The LoRA weight is not told: these samples are taken as made at weight 1.",)
-    elif any(sample.weight is None for sample in known):
-        notes = ("Samples that do not tell their LoRA weight are taken as made at weight 1.",)
-    else:
-        notes = ()
-    known = [s if s.weight is not None else replace(s, weight=0.0 if s.step == 0 else 1.0) for s in known]
-    known.sort(key=lambda s: (s.at, s.weight or 0.0, s.asked, s.seed if s.seed is not None else -1, s.made, s.path))
+    known, of_runs = timeline.one_run(known, run)
+    notes += [*of_runs, *_about_weights(known, common)]
+    known = [s if s.weight is not None or s.unread else replace(s, weight=float(s.at[0] != 0)) for s in known]
+    known, of_order = timeline.ordered(known)
+    known.sort(key=_order)
     return Samples(
         folder,
         tuple(_latest(known)),
         tuple(sample.path for sample in found if not sample.reader),
         dict(Counter(sample.reader for sample in known)),
-        notes,
-        asked,
+        (*notes, *of_order),
+        trigger,
     )
 
 
-def _read(source: Source, row: dict[str, Any] | None, asked: Sequence[prompts.Asked]) -> Sample:
+def _order(sample: Sample) -> tuple[object, ...]:
+    weight = -1.0 if sample.weight is None else sample.weight
+    return (sample.at, weight, sample.asked, -1 if sample.seed is None else sample.seed, sample.made, sample.path)
+
+
+def _asked(folder: Path, prompt_file: Path | None) -> tuple[list[prompts.Asked], str | None, list[str]]:
+    """Prompts, the trigger that is told with them, and notes; a list that nobody named may hold something else."""
+    if prompt_file is not None:
+        return prompts.read(prompt_file), prompts.trigger_word(prompt_file), []
+    beside = prompts.find(folder)
+    if beside is None:
+        return [], None, []
+    try:
+        return prompts.read(beside), prompts.trigger_word(beside), []
+    except InputError as error:
+        return [], None, [f"{beside.name} beside the samples is not used: {error.what}"]
+
+
+def _about_weights(samples: Sequence[Sample], common: frozenset[str]) -> list[str]:
+    """What had to be assumed of the LoRAs."""
+    found = []
+    silent = [sample for sample in samples if sample.weight is None and not sample.unread and sample.at[0]]
+    if silent and len(silent) == sum(sample.at[0] != 0 for sample in samples):
+        found.append("The LoRA weight is not told: these samples are taken as made at weight 1.")
+    elif silent:
+        found.append("Samples that do not tell their LoRA weight are taken as made at weight 1.")
+    unread = sum(sample.weight is None and sample.unread for sample in samples)
+    if unread:
+        found.append(
+            f"Of {unread} samples the strength of the LoRA cannot be read (a link, a stack, a loader that is not "
+            "known): they are judged apart, as of unknown weight."
+        )
+    if common:
+        always = ", ".join(sorted(common))
+        found.append(f"{always}: on in every picture with a LoRA, at one weight; taken as part of the base.")
+    return found
+
+
+def _read(
+    source: Source,
+    said: tuple[metadata.Told | None, frozenset[str]],
+    row: dict[str, Any] | None,
+    asked: Sequence[prompts.Asked],
+) -> Sample:
+    """One sample: the name, then what the file says, then the table, then the prompt list."""
     named = names.parse(source.path)
-    told = metadata.read(source.location) if source.offset is None else None
     sample = Sample(source)
     if named is not None:
         sample = replace(sample, **vars(named))
+    told, common = said
     if told is not None:
-        step, epoch = names.checkpoint(told.lora) if told.lora else (None, None)
-        given = {**vars(told), "step": step, "epoch": epoch}
-        sample = replace(sample, **{key: value for key, value in given.items() if value is not None})
+        sample = replace(sample, **{key: value for key, value in _told(told, common).items() if value is not None})
     if row is not None:
         sample = replace(sample, reader=metadata.OURS, **row)
-    if sample.reader and sample.index is not None and sample.index < len(asked):
-        line = asked[sample.index]
+    line = _line(sample, asked) if sample.reader else None
+    if line is not None:
+        listed = sample.prompt is None or sample.reader == "OneTrainer"
         sample = replace(
             sample,
-            prompt=line.prompt if sample.prompt is None or sample.reader == "OneTrainer" else sample.prompt,
+            prompt=line.prompt if listed else sample.prompt,
+            cut=sample.cut and not listed,
             seed=line.seed if sample.seed is None else sample.seed,
             weight=line.weight if sample.weight is None else sample.weight,
         )
     if sample.reader and sample.prompt is None and source.caption:
         sample = replace(sample, prompt=source.caption)
     return sample
+
+
+def _told(said: metadata.Told, common: frozenset[str]) -> dict[str, Any]:
+    """What a file says of itself, as fields of a sample."""
+    worn = loras.under_test(said.worn, common)
+    step, epoch = names.checkpoint(worn.name) if worn.name else (None, None)
+    own = {"reader": said.reader, "prompt": said.prompt, "seed": said.seed, "lora": worn.name, "weight": worn.weight}
+    run = names.run_of(worn.name) if worn.name else ""
+    return {**own, "step": step, "epoch": epoch, "run": run or None, "unread": worn.weight is None}
+
+
+def _line(sample: Sample, asked: Sequence[prompts.Asked]) -> prompts.Asked | None:
+    """The line of the prompt list that a sample is of: by its short name, else by its number."""
+    if sample.label is not None:
+        return next((line for line in asked if line.label == sample.label), None)
+    return asked[sample.index] if sample.index is not None and sample.index < len(asked) else None
 
 
 def _latest(samples: Sequence[Sample]) -> list[Sample]:

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import polars as pl
 
 from diversity.taxonomy import Taxonomy
-from training.picking.judge import BASE, At, Cell, Judged, failing, gain_shares
+from training.picking.judge import LEAST, At, Cell, Judged, failing, gain_shares, order
 from training.picking.material import Material
 from training.picking.samples import Samples
+from training.picking.untold import one_weight, untold
 
-LEAST = 4  # samples of a checkpoint and weight below which it is not judged
 WANTED = 12
+CELLS = 3  # of a view that is hardly shown, those that are named
 COPIES = "copies"
 COLOURS = "colours"
 ALIKE = "alike"
 WEAK = "weak"
+FINAL = 3  # rank of a final file in `Sample.at`; epochs and steps that cannot be ordered have ranks of their own
 _STARTS = {
     COPIES: "starts copying",
     COLOURS: "starts to change the colours of everything",
@@ -95,22 +97,26 @@ def decide(
         if share < limits.gain:
             kinds[WEAK] = f"only {max(share, 0):.0%} of the likeness to the subject that others reach"
     faults = tuple(tuple(kinds) for kinds in told)
-    remarks = tuple(tuple(kinds.values()) for kinds in told)
+    remarks = tuple((*kinds.values(), *_few(cell)) for cell, kinds in zip(judged.cells, told, strict=True))
     solid = [i for i, cell in enumerate(judged.cells) if len(cell.rows) >= LEAST]
     best = _best(judged.cells, shares, faults, solid)
     judged_by = [cell for cell, ok in zip(judged.cells, sound, strict=True) if ok or not any(sound)]
     views = failing([material.looks[row] for cell in judged_by for row in cell.rows])
     return Verdict(
-        headline=_headline(judged.cells, best, faults, remarks, samples),
+        headline=_headline(judged.cells, best, (faults, remarks, shares)),
         best=None if best is None else judged.cells[best],
         faults=faults,
         remarks=remarks,
         gains=tuple(shares),
         failing=views,
-        untold=tuple(_untold(material, judged, samples)),
+        untold=tuple(untold(material, judged, samples)),
         advice=tuple(_advice((material, judged), rules, views, {kind for kinds in faults for kind in kinds})),
         enough=bool(solid),
     )
+
+
+def _few(cell: Cell) -> list[str]:
+    return [f"too few samples to judge ({len(cell.rows)} of {LEAST} at least)"] if len(cell.rows) < LEAST else []
 
 
 def _faults(cell: Cell, limits: Limits) -> dict[str, str]:
@@ -118,14 +124,17 @@ def _faults(cell: Cell, limits: Limits) -> dict[str, str]:
     found: dict[str, str] = {}
     if cell.copies.value > limits.copies:
         n = len(cell.rows)
-        found[COPIES] = f"{cell.copied} of {n} samples {'is a copy' if cell.copied == 1 else 'are copies'}"
+        verb = "is a copy" if cell.copied == 1 else "are copies"
+        found[COPIES] = f"{cell.copied} of {n} samples {verb}" if n > 1 else "its one sample is a copy"
     moved = cell.colours
     if moved is not None:
         way = moved.towards["colour"]
         if way.value > limits.colours and way.above(0) and not moved.specific.below(0):
             words = f"pictures without the subject went {way.value:.0%} of the way to the set's colours"
             found[COLOURS] = words if moved.specific.above(0) else f"{words} (by losing theirs as much as by its hues)"
-    if cell.variety is not None and cell.variety.value < limits.variety and cell.variety.below(1):
+    if cell.identical > max(1, limits.copies * len(cell.rows)):
+        found[ALIKE] = f"{cell.identical} of {len(cell.rows)} samples are one and the same picture"
+    elif cell.variety is not None and cell.variety.value < limits.variety and cell.variety.below(1):
         found[ALIKE] = f"samples are {1 - cell.variety.value:.0%} less varied than before"
     return found
 
@@ -137,26 +146,26 @@ def _best(
     if not solid:
         return None
 
-    def rank(i: int) -> tuple[float, float, float, At, float]:
+    def rank(i: int) -> tuple[float, float, float, tuple[At, float]]:
         harm = len(set(faults[i]) - {WEAK})
         copies = round(cells[i].copies.value, 3) if COPIES in faults[i] else 0.0
         share = 0.0 if math.isnan(shares[i]) else round(min(shares[i], 1.0), 1)
-        return (-harm, -copies, share, cells[i].at, cells[i].weight)
+        return (-harm, -copies, share, order(cells[i].at, cells[i].weight))
 
     best = max(solid, key=rank)
     steady = [i for i in solid if rank(i)[:3] == rank(best)[:3]]
     known = not math.isnan(shares[best])
     # among equals the earlier checkpoint: it has had less time to overfit
-    return min(steady, key=lambda i: (cells[i].at, -cells[i].weight)) if known else best
+    return min(steady, key=lambda i: (cells[i].at, -order(cells[i].at, cells[i].weight)[1])) if known else best
 
 
 def _headline(
     cells: Sequence[Cell],
     best: int | None,
-    faults: Sequence[Sequence[str]],
-    remarks: Sequence[Sequence[str]],
-    samples: Samples,
+    found: tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[float]],
 ) -> str:
+    """One sentence from the faults, remarks and likenesses of all cells."""
+    faults, remarks, shares = found
     if best is None:
         most = max((len(cell.rows) for cell in cells), default=0)
         return (
@@ -164,66 +173,39 @@ def _headline(
             f"{WANTED} are good."
         )
     cell, harm = cells[best], [kind for kind in faults[best] if kind != WEAK]
-    place = cell.at[2] if _one_weight(cells) else f"{cell.at[2]} at {cell.weight:g}"
+    place = cell.at[2] if one_weight(cells) else f"{cell.at[2]} at {said(cell.weight)}"
     if harm:
         return f"No checkpoint is clean. The least bad is {place}: {remarks[best][0]}."
-    return "; ".join([f"Use {place}", *_afterwards(cells, best, faults)]) + "."
+    use = f"Use {place}"
+    if math.isnan(shares[best]):
+        use = f"No fault is seen at {place}, but how like the subject it is cannot be told: look before you use it"
+    return "; ".join([use, *_afterwards(cells, best, faults)]) + "."
 
 
-def _one_weight(cells: Sequence[Cell]) -> bool:
-    return len({cell.weight for cell in cells}) == 1
+def said(weight: float | None) -> str:
+    """A weight in words: "0.8", "1"."""
+    return "an unknown weight" if weight is None else f"{weight:g}"
 
 
 def _afterwards(cells: Sequence[Cell], best: int, faults: Sequence[Sequence[str]]) -> list[str]:
     """What goes wrong later, and at higher weights, in the order in which it begins."""
     chosen = cells[best]
-    found: list[tuple[At, float, str]] = []
+    found: list[tuple[tuple[At, float], str]] = []
     for kind, words in _STARTS.items():
         harmed = [c for c, f in zip(cells, faults, strict=True) if kind in f]
-        later = [c for c in harmed if c.at > chosen.at]
+        later = [c for c in harmed if c.at > chosen.at and c.at[0] in (chosen.at[0], FINAL)]
         later = [c for c in later if c.weight == chosen.weight] or later
-        higher = [c for c in harmed if c.at == chosen.at and c.weight > chosen.weight]
+        higher = [c for c in harmed if c.at == chosen.at and _above(c.weight, chosen.weight)]
         for some in (higher, later):
             if some:
-                first = min(some, key=lambda c: (c.at, c.weight))
-                place = f"{first.at[2]} at {first.weight:g}" if first.weight != chosen.weight else first.at[2]
-                found.append((first.at, first.weight, f"{place} {words}"))
-    return [text for _, _, text in sorted(found)]
+                first = min(some, key=lambda c: order(c.at, c.weight))
+                place = f"{first.at[2]} at {said(first.weight)}" if first.weight != chosen.weight else first.at[2]
+                found.append((order(first.at, first.weight), f"{place} {words}"))
+    return [text for _, text in sorted(found)]
 
 
-def _untold(material: Material, judged: Judged, samples: Samples) -> list[str]:
-    """What these samples cannot show."""
-    found = list(samples.notes)
-    looks = material.looks
-    if judged.reference_at is None:
-        found.append("There is one checkpoint at one weight and no base picture: nothing can be compared.")
-    elif judged.reference_at != BASE:
-        found.append(
-            f"There is no sample at weight 0 or step 0, so changes are counted from {judged.reference_at[2]} on. "
-            "Add weight 0."
-        )
-    if not any(look.subject is False for look in looks):
-        why = (
-            "The prompts are not known"
-            if all(look.sample.prompt is None for look in looks)
-            else "It is not known which word stands for the subject (--trigger)"
-            if not material.training.words
-            else "Every prompt asks for the subject"
-        )
-        found.append(f"{why}: whether unrelated pictures take on the set's colours cannot be told. Add such prompts.")
-    per_prompt = Counter((look.sample.at, look.sample.weight, look.sample.asked) for look in looks)
-    if max(per_prompt.values(), default=0) < LEAST:
-        found.append(f"Fewer than {LEAST} seeds a prompt: variety can only be told across prompts.")
-    apart = [cell for cell in judged.cells if cell.rows != judged.reference]
-    if judged.reference and any(cell.likeness is None and cell.colours is None for cell in apart):
-        found.append("Some samples have no partner of the same prompt and seed: their change is not measured.")
-    if _one_weight(judged.cells):
-        found.append("All samples have one weight: which weights work cannot be told. Add 0.5, 0.7 and 0.85.")
-    if not any(look.asked for look in looks):
-        found.append("No prompt asks for a view: whether backs, sides and full bodies work cannot be told.")
-    if material.training.frame["family"].n_unique() < 3:
-        found.append("The set holds fewer than three different pictures: likeness by the encoder says nothing.")
-    return found
+def _above(weight: float | None, other: float | None) -> bool:
+    return weight is not None and other is not None and weight > other
 
 
 def _advice(
@@ -284,10 +266,12 @@ def _listed(some: Sequence[tuple[str, int, tuple[str, ...]]]) -> str:
 def _about_view(targets: pl.DataFrame, axis: str, label: str, how_often: str, rules: Taxonomy) -> Advice:
     words = _label(axis, label, rules)
     part = pl.col("cell").str.split("/").list.get(0 if axis == "framing" else 1) == label
-    lacking = targets.filter(part & pl.col("state").is_in(["rare", "missing"]))["advice"].unique(maintain_order=True)
+    rows = targets.filter(part & pl.col("state").is_in(["rare", "missing"])).sort("state", maintain_order=True)
+    lacking = rows["advice"].unique(maintain_order=True).to_list()  # missing before rare
     start = f"'{words}' was asked for and shown in {how_often} samples."
-    if len(lacking):
-        return Advice("add", f"{start} {lacking[0]}")
+    if lacking:
+        more = f" {len(lacking) - CELLS} more of its views lack pictures too." if len(lacking) > CELLS else ""
+        return Advice("add", f"{start} {' '.join(lacking[:CELLS])}{more}")
     return Advice("check", f"{start} The set has enough of it: check that its captions say so, or give it more weight.")
 
 

@@ -1,6 +1,10 @@
-"""fastdup: pairs of pictures from `threshold` on. Job: folder, threshold. Only where the user has installed it."""
+"""fastdup: pairs of pictures in one of its connected components. Job: folder, threshold.
 
-import os
+Only where the user has installed it. Written from its documentation: components are closed groups of pictures that are
+linked at `threshold` (its `distance` is a cosine) or above. It loads its model within the run.
+"""
+
+import _pairs
 
 PACKAGE = "fastdup"
 
@@ -18,11 +22,6 @@ def read(job):
 def work(job, inputs):
     made = load().create(work_dir=job["scratch"], input_dir=job["folder"])
     made.run(threshold=job["threshold"], ccthreshold=job["threshold"], overwrite=True)
-    frame = made.similarity()
-    frame = frame[frame["distance"] >= job["threshold"]]  # its `distance` is a cosine
-    pairs = set()
-    for ends in frame[["filename_from", "filename_to"]].values.tolist():
-        one, other = (os.path.relpath(path, job["folder"]).replace(os.sep, "/") for path in ends)
-        if one != other:
-            pairs.add((min(one, other), max(one, other)))
-    return {"pairs": sorted(pairs), "pictures": None}
+    frame, _ = made.connected_components()
+    rows = frame[["component_id", "filename"]].values.tolist()
+    return {"pairs": _pairs.within((group, _pairs.below(job["folder"], path)) for group, path in rows)}

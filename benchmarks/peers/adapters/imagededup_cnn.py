@@ -1,4 +1,9 @@
-"""imagededup's CNN: pairs of pictures from `threshold` on. Job: folder, threshold. Needs torchvision's own weights."""
+"""imagededup's CNN: pairs of pictures from `threshold` on, closed into groups as ours are. Job: folder, threshold.
+
+Needs torchvision's own weights; loading them is timed, as it is on our side.
+"""
+
+import _pairs
 
 PACKAGE = "imagededup"
 
@@ -6,14 +11,19 @@ PACKAGE = "imagededup"
 def load():
     from imagededup.methods import CNN
 
+    CNN(verbose=False)  # its weights are downloaded here where they are not there
     return CNN
 
 
 def read(job):
-    return load()(verbose=False)  # its weights are loaded, or downloaded, here
+    return None
 
 
 def work(job, inputs):
-    found = inputs.find_duplicates(image_dir=job["folder"], min_similarity_threshold=job["threshold"], recursive=True)
-    pairs = {tuple(sorted((one, other))) for one, others in found.items() for other in others}
-    return {"pairs": sorted(pairs), "pictures": len(found)}
+    from imagededup.methods import CNN
+
+    found = CNN(verbose=False).find_duplicates(
+        image_dir=job["folder"], min_similarity_threshold=job["threshold"], recursive=True
+    )
+    pairs = ((one, other) for one, others in found.items() for other in others)
+    return {"pairs": _pairs.closed(pairs), "pictures": len(found)}

@@ -1,4 +1,4 @@
-"""Our copies from pictures, default settings: scan, encode with the embedded encoder, find. Job: folder, model."""
+"""Our copies from pictures, default settings: load the embedded encoder, scan, encode, find. Job: folder, model."""
 
 PACKAGE = "diversity"
 
@@ -13,15 +13,15 @@ def load():
 
 
 def read(job):
-    from diversity.config import EncoderConfig
-    from diversity.encoders import load_encoder
-
-    return load_encoder(EncoderConfig(model=job["model"]))
+    return None
 
 
 def work(job, inputs):
     from pathlib import Path
 
+    from diversity.config import EncoderConfig
+    from diversity.encoders import load_encoder
+
     ours = load()
-    groups, images, _ = ours.groups_of(Path(job["folder"]), inputs)
+    groups, images, _ = ours.groups_of(Path(job["folder"]), load_encoder(EncoderConfig(model=job["model"])))
     return {"pairs": sorted(ours.pairs_of(groups, images)), "pictures": len(images)}

@@ -1,4 +1,4 @@
-"""Our Vendi scores of orders 1, 2 and infinity. Job: vectors (.npy)."""
+"""Our Vendi scores of orders 1, 2 and infinity; untimed: the effective rank. Job: vectors (.npy)."""
 
 import math
 
@@ -21,3 +21,7 @@ def work(job, inputs):
     richness, _ = load()
     orders = {"1": 1.0, "2": 2.0, "inf": math.inf}
     return {name: richness.vendi(inputs, order=order) for name, order in orders.items()}
+
+
+def also(job, inputs):
+    return {"effective rank": load()[0].effective_rank(inputs)}

@@ -1,4 +1,7 @@
-"""vendi-score: the score of orders 1, 2 and infinity by each of its functions. Job: vectors (.npy)."""
+"""vendi-score: its dual score of orders 1, 2 and infinity, which ours is too; untimed: its other functions.
+
+Job: vectors (.npy). It has no effective rank: told is its entropy of the singular values, which is the same.
+"""
 
 PACKAGE = "vendi-score"
 
@@ -25,16 +28,22 @@ def _said(function):
 
 def work(job, inputs):
     vendi, _ = load()
-    kernel = inputs @ inputs.T
+    orders = {"1": 1, "2": 2, "inf": "inf"}
     return {
-        "1": _said(lambda: vendi.score_dual(inputs, q=1, normalize=False)),
-        "2": _said(lambda: vendi.score_dual(inputs, q=2, normalize=False)),
-        "inf": _said(lambda: vendi.score_dual(inputs, q="inf", normalize=False)),
-        "also": {
-            "score_X, q = 1": _said(lambda: vendi.score_X(inputs, q=1)),
-            "score_X, q = 2": _said(lambda: vendi.score_X(inputs, q=2)),
-            "score_K, q = 2": _said(lambda: vendi.score_K(kernel, q=2)),
-            "score_dual, q = float('inf')": _said(lambda: vendi.score_dual(inputs, q=float("inf"), normalize=False)),
-            "intdiv_X": _said(lambda: vendi.intdiv_X(inputs)),
-        },
+        name: _said(lambda order=order: vendi.score_dual(inputs, q=order, normalize=False))
+        for name, order in orders.items()
+    }
+
+
+def also(job, inputs):
+    vendi, numpy = load()
+    kernel = inputs @ inputs.T
+    roots = numpy.linalg.svd(inputs, compute_uv=False)
+    return {
+        "effective rank": _said(lambda: numpy.exp(vendi.entropy_q(roots / roots.sum()))),
+        "score_X, q = 1": _said(lambda: vendi.score_X(inputs, q=1)),
+        "score_X, q = 2": _said(lambda: vendi.score_X(inputs, q=2)),
+        "score_K, q = 2": _said(lambda: vendi.score_K(kernel, q=2)),
+        "score_dual, q = float('inf')": _said(lambda: vendi.score_dual(inputs, q=float("inf"), normalize=False)),
+        "intdiv_X": _said(lambda: vendi.intdiv_X(inputs)),
     }

@@ -70,6 +70,19 @@ def test_a_look_for_every_picture_tells_nothing() -> None:
     assert found["smile"].state == "free"
 
 
+@pytest.mark.parametrize("others", [20, 60, 150])
+def test_a_planted_binding_is_found_among_however_many_tags(others: int) -> None:
+    rng = np.random.default_rng(1)
+    looks = [LOOKS[i % 4] for i in range(80)]
+    tags = [{f"t{j}" for j in range(others) if rng.random() < 0.3} for _ in looks]
+    for some, look in zip(tags, looks, strict=True):
+        some |= {"smile"} if look == LOOKS[0] else set()
+    found = by_tag(bindings(tags, looks, [f"g{i}" for i in range(80)]))
+    assert [tag for tag, one in found.items() if one.state == "bound"] == ["smile"]
+    again = by_tag(bindings(tags, looks, [f"g{i}" for i in range(80)]))
+    assert [one.p for one in again.values()] == [one.p for one in found.values()]
+
+
 def test_perfect_binding_has_full_information() -> None:
     tags = [{"smile"} if i % 2 else set() for i in range(40)]
     found = by_tag(bindings(tags, [LOOKS[i % 2] for i in range(40)], [f"g{i}" for i in range(40)]))

@@ -66,6 +66,11 @@ def test_an_identity_lora_changes_nothing(identity: Evaluation) -> None:
     assert not values(identity, "band.low")  # no view gains anything, so no weight is advised
 
 
+def test_control_is_told_at_every_weight(world: Trained, identity: Evaluation) -> None:
+    rows = identity.rows.filter(pl.col("measure") == "control.difference")["settings"].to_list()
+    assert {json.loads(text)["weight"] for text in rows} == set(toys.QUICK.swept)
+
+
 def test_rows_are_tidy(identity: Evaluation) -> None:
     assert dict(identity.rows.schema) == {name: kind for name, kind in ROWS.items()}
     assert identity.rows["value"].is_finite().all()

@@ -31,9 +31,10 @@ def test_every_picture_of_a_workflow_can_be_read_back(weight: float) -> None:
     told = set()
     for inputs in savers.values():
         found = metadata.comfy(graph, f"{inputs['filename_prefix'].rpartition('/')[2]}_00001_.png")
-        assert found.weight == weight
-        assert found.lora is not None
-        assert names.checkpoint(found.lora) == (500, None)
+        (worn,) = found.worn
+        assert worn.weight == weight
+        assert worn.name is not None
+        assert names.checkpoint(worn.name) == (500, None)
         told.add((found.prompt, found.seed))
     assert told == {(prompt, seed) for prompt in PLAN.prompts for seed in PLAN.seeds}
 
@@ -44,7 +45,7 @@ def test_links_of_a_workflow_lead_to_nodes_and_the_base_has_no_lora() -> None:
     for node in graph.values():
         links = [v for v in node["inputs"].values() if isinstance(v, list)]
         assert all(link[0] in graph for link in links)
-    assert metadata.comfy(graph, "base_prompt00_seed11_00001_.png").weight == 0.0
+    assert metadata.comfy(graph, "base_prompt00_seed11_00001_.png").worn == ()
 
 
 def test_commands_are_understood_by_generate() -> None:

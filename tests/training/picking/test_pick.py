@@ -10,6 +10,7 @@ import pytest
 from picking_world import Make, World, scene, subject
 from PIL import Image
 
+from diversity.dataset import Dataset
 from diversity.errors import InputError
 from diversity.progress import Silent
 from training.commands import pick as command
@@ -104,6 +105,10 @@ def test_without_base_or_unrelated_prompts_it_says_what_cannot_be_told(stuck: Pi
 
 def test_broken_and_foreign_files_are_listed_and_stop_nothing(stuck: Picked) -> None:
     assert set(stuck.unknown) == {"holiday.png", "mira_000500_30_20230814000500_7.png"}
+    text = stuck.text()
+    assert "Passed over: 2 files" in text
+    assert "holiday.png: its name and text say nothing that is known" in text
+    assert f"mira_000500_30_20230814000500_7.png: {stuck.problems['mira_000500_30_20230814000500_7.png']}" in text
 
 
 def test_too_few_samples_give_no_verdict_but_a_grid(world: World, sample_folder: Make) -> None:
@@ -153,6 +158,15 @@ def test_the_same_folder_twice_gives_the_same_numbers(world: World, folder: Path
 def test_the_training_folder_is_no_sample_folder(world: World) -> None:
     with pytest.raises(InputError, match="training pictures themselves"):
         run(world, world.pictures)
+
+
+def test_samples_below_the_training_pictures_are_refused(tmp_path: Path) -> None:
+    for name in ("10_mira/a.png", "model/sample/mira_000500_00_20230814000500_7.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        scene(1, 64).save(tmp_path / name)
+    dataset = Dataset.open(tmp_path, workspace_folder=tmp_path.parent / "w")
+    with pytest.raises(InputError, match="among the training pictures, in model"):
+        pick(dataset, Options(tmp_path / "model" / "sample"), Silent())
 
 
 def test_the_command_prints_json_and_the_text_says_the_same(

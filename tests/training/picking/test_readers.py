@@ -14,6 +14,7 @@ from diversity.errors import InputError
 from training import grids
 from training.generate import GenerationPlan, Sample
 from training.picking import metadata, names, prompts, samples
+from training.picking.loras import Worn
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,11 @@ from training.picking import metadata, names, prompts, samples
             {"step": 800, "index": 2, "prompt": "mira from behind"},
         ),
         ("0 - mira - no-ema/2025-01-02_03-04-05-training-sample-800-4-0.png", "OneTrainer", {"prompt": "mira"}),
-        ("step_700_mira_portrait_0_1024x1024.png", "SimpleTuner", {"step": 700, "prompt": "mira portrait"}),
+        (
+            "step_700_mira_portrait_0_1024x1024.png",
+            "SimpleTuner",
+            {"step": 700, "prompt": None, "label": "mira_portrait"},
+        ),
         ("step500_w0.8_seed1.png", "file names", {"step": 500, "weight": 0.8, "seed": 1}),
         ("step-500/weight 0.6/a.png", "file names", {"step": 500, "weight": 0.6}),
     ],
@@ -95,9 +100,9 @@ def graph(strength: float | None = 0.8) -> dict[str, object]:
 def test_a_graph_with_two_pictures_tells_them_apart() -> None:
     first = metadata.comfy(graph(), "first_00001_.png")  # type: ignore[arg-type]
     second = metadata.comfy(graph(), "second_00001_.png")  # type: ignore[arg-type]
-    assert (first.prompt, first.seed, first.weight) == ("mira, from behind", 77, 0.8)
-    assert first.lora == "mira-step00001000.safetensors"
-    assert (second.prompt, second.seed, second.weight, second.lora) == ("a bowl of fruit", 5, 0.0, None)
+    assert (first.prompt, first.seed) == ("mira, from behind", 77)
+    assert first.worn == (Worn("mira-step00001000.safetensors", 0.8),)
+    assert (second.prompt, second.seed, second.worn) == ("a bowl of fruit", 5, ())
 
 
 def test_a_text_and_a_seed_from_other_nodes_are_followed() -> None:
@@ -118,9 +123,9 @@ def test_a_graph_that_runs_in_circles_ends() -> None:
 def test_a1111_parameters() -> None:
     text = "mira, from behind, <lora:mira-000004:0.7>\nNegative prompt: blurry\nSteps: 20, Seed: 99, Size: 512x512"
     found = metadata.parameters(text)
-    assert (found.prompt, found.seed, found.weight, found.lora) == ("mira, from behind", 99, 0.7, "mira-000004")
+    assert (found.prompt, found.seed, found.worn) == ("mira, from behind", 99, (Worn("mira-000004", 0.7),))
     bare = metadata.parameters("a bowl\nSteps: 20, Seed: 1")
-    assert (bare.prompt, bare.weight) == ("a bowl", 0.0)
+    assert (bare.prompt, bare.worn) == ("a bowl", ())
 
 
 def test_prompt_lines_and_their_options() -> None:
@@ -222,4 +227,4 @@ def test_damaged_files_and_hostile_metadata_say_nothing(tmp_path: Path) -> None:
     draw(tmp_path / "odd.png", {"prompt": '{"1": {"class_type": "X", "inputs": {"seed": [1, 2, 3], "lora": null}}}'})
     found = metadata.read(tmp_path / "odd.png")
     assert found is not None
-    assert (found.seed, found.prompt, found.weight) == (None, None, 0.0)
+    assert (found.seed, found.prompt, found.worn) == (None, None, ())
