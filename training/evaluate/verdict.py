@@ -85,7 +85,7 @@ def judge(evaluation: Evaluation, sets: EvaluationSets, advice: Advice | None = 
     elif gap is None or gap.verdict == "too few groups":
         state, headline = "open", _untold(gap)
     elif _unlearnt(findings):
-        state, headline = "unlearnt", f"It has not learnt anything yet that can be told: {_unlearnt(findings)}."
+        state, headline = "unlearnt", "It has not learnt anything yet that can be told."
     elif gap.verdict == "gap":
         state, headline = "sound", f"Sound, though closer to its own pictures: {gap.sentence()}."
     else:
@@ -107,18 +107,13 @@ def _untold(gap: LossGap | None) -> str:
     )
 
 
-def _unlearnt(findings: Findings) -> str:
-    """Why nothing is known to be learnt; "" where something is, or where neither views nor trigger were measured."""
+def _unlearnt(findings: Findings) -> bool:
+    """Whether views or trigger were measured, and nothing of them is known to be learnt; the evidence says which."""
     views = [] if findings.sweep is None else [view.gain for view in findings.sweep.views.values()]
     effect = None if findings.leak is None or not findings.leak.effect.known else findings.leak.effect
     looks = None if findings.looks is None else findings.looks.difference
     sure = [one.above(0) for one in (*views, effect, looks) if one is not None]
-    if any(sure) or not sure:
-        return ""
-    parts = ["no view is surely nearer to real pictures than the base draws it"] if views else []
-    if effect is not None:
-        parts.append("the trigger word has no sure effect")
-    return " and ".join(parts)
+    return bool(sure) and not any(sure)
 
 
 def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:

@@ -96,10 +96,7 @@ def test_nothing_learnt_that_can_be_told_is_not_sound() -> None:
     none = leak(-0.5, 0.1, 0.8, between(0.01, -0.1, 0.1))
     found = verdict(replace(NOTHING, gaps=NO_GAP, sweep=views(0.0), leak=none))
     assert found.state == "unlearnt"
-    assert found.headline == (
-        "It has not learnt anything yet that can be told: no view is surely nearer to real pictures than the base "
-        "draws it and the trigger word has no sure effect."
-    )
+    assert found.headline == "It has not learnt anything yet that can be told."
 
 
 def test_one_sure_effect_is_enough_to_be_sound() -> None:
