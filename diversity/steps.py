@@ -144,7 +144,12 @@ def _confident_views(dataset: Dataset) -> dict[str, tuple[str | None, str | None
 
 
 def _views(context: Context) -> None:
-    context.dataset.write("targets", _targets(context).table)
+    from diversity import binding
+
+    dataset, found = context.dataset, _targets(context)
+    dataset.write("targets", found.table)
+    bound = binding.of_set(dataset.read("tags"), found.cells, _groups(dataset), _decided(context, "drop"))
+    dataset.write("bindings", bound)
 
 
 def _targets(context: Context) -> Targets:
@@ -395,7 +400,9 @@ TABLE: dict[str, Stage] = {
         _dedup,
         _dedup_inputs,
     ),
-    "views": Stage(("views", "duplicates"), ("targets",), ("views", "targets"), _views, _rules_and_hand),
+    "views": Stage(
+        ("views", "tags", "duplicates"), ("targets", "bindings"), ("views", "targets"), _views, _rules_and_hand
+    ),
     "select": Stage(
         ("images", "embeddings", "duplicates", "views", "targets"),
         ("selection", "dropped"),

@@ -79,6 +79,18 @@ TARGETS: Schema = {
 # says what the picture does not show (the caption did, or a downloader's record: `ingest/records.py`); null: any other
 TAGS: Schema = {"key": pl.String, "tag": pl.String, "group": pl.String}
 
+BINDINGS: Schema = {  # see `binding.Binding`
+    "tag": pl.String,
+    "pictures": pl.Int32,  # that carry it
+    "n": pl.Int32,  # groups that carry it
+    "information": pl.Float64,  # 0 no binding .. 1; null: not told
+    "p": pl.Float64,
+    "look": pl.String,  # "framing/side", or a framing or side alone
+    "share": pl.Float64,
+    "elsewhere": pl.Float64,
+    "state": pl.String,  # "bound" | "free" | "always on" | "rare"
+}
+
 SCORES: Schema = {
     "measure": pl.String,
     "value": pl.Float64,

@@ -20,7 +20,7 @@ from diversity.config import Config
 from diversity.decisions import standing
 from diversity.subject_check import TABLE as SUBJECT
 from reports import subject_section, words
-from reports.rows import Ask, Picture, Score, Target
+from reports.rows import Ask, Bound, Picture, Score, Target
 
 if TYPE_CHECKING:
     from diversity.dataset import Dataset
@@ -31,6 +31,7 @@ SCHEMAS = {
     "duplicates": tables.DUPLICATES,
     "views": tables.VIEWS,
     "targets": tables.TARGETS,
+    "bindings": tables.BINDINGS,
     "scores": tables.SCORES,
     "map": tables.MAP,
     "trainer": tables.TRAINER,
@@ -235,6 +236,14 @@ class Facts:
         framing, _, side = target.cell.partition("/")
         about = side if self.config.targets.axes == ("side",) else framing
         return f"{about}: {target.advice}" if target.advice else target.cell
+
+    @cached_property
+    def bound(self) -> list[Bound]:
+        """Tags that come with one view more often than chance, the most bound first; none where views do not matter."""
+        if not self.config.targets.axes:
+            return []
+        rows = self.frames["bindings"].filter(pl.col("state") == "bound").iter_rows(named=True)
+        return [Bound(row["tag"], row["pictures"], row["look"], row["share"], row["elsewhere"]) for row in rows]
 
     @cached_property
     def subject(self) -> subject_section.Section | None:

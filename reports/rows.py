@@ -76,6 +76,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """One tag that is tied to a view.
+
+    Attributes:
+        tag: As in the captions.
+        pictures: How many carry it, copies among them.
+        look: "framing/side".
+        share: Share of its distinct pictures that show the look, 0..1.
+        elsewhere: Share of all other distinct pictures that do.
+    """
+
+    tag: str
+    pictures: int
+    look: str
+    share: float
+    elsewhere: float
+
+
+@dataclass(frozen=True)
 class Target:
     """One cell of the framing × side table."""
 

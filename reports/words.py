@@ -72,6 +72,7 @@ STAGE_OF = {
     "duplicates": "dedup",
     "views": "views",
     "targets": "views",
+    "bindings": "views",
     "scores": "score",
     "map": "report",
     "trainer": "trainer",
@@ -143,6 +144,8 @@ GLOSSARY = {
     "rare": "A view with fewer distinct pictures than wanted. Its pictures are protected: selection never drops them.",
     "missing": "A view without any picture. The model will have to guess it.",
     "takes attention": "A view with so many pictures that it draws attention away from all others.",
+    "tied": "In the set, this tag and this view go together more often than in 95 of 100 shuffled sets, near-copies "
+    "counted once and all tags of the set taken into account.",
     "weight": "How often a picture is shown in training, relative to the average of 1. Unlike pictures get more.",
     "richness": "How many independent directions a set spans. Forty unlike pictures are richer than four hundred "
     "alike ones.",

@@ -103,6 +103,9 @@ def write_all(dataset: Dataset, n: int, noise: float = 0.0) -> None:
     views[12] = (*views[12][:2], "unsure", 0.4, "prompt")
     dataset.write("views", pl.DataFrame(views, schema=tables.VIEWS, orient="row"))
     dataset.write("targets", targets_frame([cell[key] for key in kept]))
+    bound = [("<b>boots</b>", 12, 9, 0.8, 0.001, CELLS[0], 0.92, 0.05, "bound")]
+    bound += [("hat", 5, 4, 0.1, 0.6, CELLS[1], 0.5, 0.3, "free")]
+    dataset.write("bindings", pl.DataFrame(bound, schema=tables.BINDINGS, orient="row"))
     dataset.write("scores", scores_frame(n))
     places = [(key, rng.gauss(i % 5, 0.3), rng.gauss(i % 3, 0.3)) for i, key in enumerate(usable)]
     dataset.write("map", pl.DataFrame(places, schema=tables.MAP, orient="row"))

@@ -24,7 +24,8 @@ from diversity.verdicts import in_numbers
 from reports import charts, dataset_report, words
 from reports.facts import SCHEMAS, Facts
 
-SECTIONS = ["verdict", "add", "views", "copies", "rare", "map", "weights", "trainer", "problems", "pictures", "numbers"]
+SECTIONS = ["verdict", "add", "views", "copies", "rare", "bound", "map", "weights", "trainer", "problems"]
+SECTIONS += ["pictures", "numbers"]
 Make = Callable[..., Dataset]
 
 
@@ -244,6 +245,18 @@ def test_a_missing_table_is_named_with_its_command(make_workspace: Make, tmp_pat
     text = dataset_report.write(dataset, tmp_path / "out.html").read_text(encoding="utf-8")
     assert f"diversity {words.STAGE_OF[table]} " in text
     assert [t.attributes["id"] for t in Page(text).all("section")] == SECTIONS
+
+
+def test_tags_tied_to_a_view_are_listed_and_free_ones_are_not(make_workspace: Make, tmp_path: Path) -> None:
+    dataset = make_workspace(24)
+    (section,) = Page(dataset_report.write(dataset).read_text(encoding="utf-8")).all("section", id="bound")
+    assert "1 tag of your captions comes with one view" in section.text
+    assert "<b>boots</b>" in section.text  # escaped: hostile captions stay text
+    assert "92 %" in section.text
+    assert "hat" not in section.text.split()
+    dataset.write("bindings", dataset.read("bindings").filter(pl.col("state") == "free"))
+    text = dataset_report.write(dataset, tmp_path / "none.html").read_text(encoding="utf-8")
+    assert "No tag comes with one view" in Page(text).all("section", id="bound")[0].text
 
 
 def test_an_empty_workspace_says_how_to_begin(tmp_path: Path) -> None:

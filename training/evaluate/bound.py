@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diversity import taxonomy
+from diversity.binding import Binding, bindings
 from diversity.captions import Matcher, normal_tag, parse
-from training.evaluate.binding import Binding, bindings, difference_in_differences
+from training.evaluate.binding import difference_in_differences
 from training.evaluate.drawing import Place, draw
 from training.evaluate.estimate import Estimate
 from training.evaluate.measures import group_mean

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from diversity.binding import Binding
 from diversity.progress import Progress, Silent
 from training.evaluate import grid, measures, overlaid, weights
 from training.evaluate.adherence import Control, Leak
-from training.evaluate.binding import Binding
 from training.evaluate.blended import Blended, blended
 from training.evaluate.bound import Bound, bound
 from training.evaluate.drawing import Gallery, draw, wanted

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from training.evaluate.binding import Binding
+from diversity.binding import Binding
 from training.evaluate.estimate import Estimate
 from training.evaluate.lora import Evaluation, Findings
 from training.evaluate.loss_gap import LEAST_GROUPS, Advice, LossGap
