@@ -9,7 +9,6 @@ changed; `diversity --help`. Wall seconds of fresh processes; the median of the 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -17,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.machine import machine
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "kaykit_views"
@@ -40,7 +41,7 @@ def summary(values: list[float]) -> dict[str, float]:
 def main() -> None:
     """Time, print, and keep benchmarks/results/curate.json."""
     source = SHARED if SHARED.is_dir() else SAMPLE
-    result: dict[str, object] = {"set": source.name, "cores": os.cpu_count()}
+    result: dict[str, object] = {"set": source.name, "machine": machine()}
     with tempfile.TemporaryDirectory() as folder:
         pictures, workspace = Path(folder) / "pictures", Path(folder) / "workspace"
         shutil.copytree(source, pictures)

@@ -39,7 +39,7 @@ Intervals are 90 %: of comparisons where nothing differs, one in twenty is `bett
 """
 
 
-def longtail(rows: list[dict[str, Any]]) -> str:
+def longtail(result: dict[str, Any]) -> str:
     """End-to-end promises per set."""
     lines = [
         "## The main job on labelled sets",
@@ -51,7 +51,7 @@ def longtail(rows: list[dict[str, Any]]) -> str:
         "| set | captions | pairs F1 | precision | recall | orphans | rare found | rare kept | false rare |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for r in rows:
+    for r in result["sets"]:
         lines.append(
             f"| {r['set']} | {'yes' if r['captions'] else 'ignored'} | {r['f1']:.3f} | {r['precision']:.3f} "
             f"| {r['recall']:.3f} | {r['orphans']} | {r['in_rare_cells']}/{r['planted']} | {r['kept']}/{r['planted']} "

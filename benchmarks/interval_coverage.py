@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.machine import machine
 from diversity import rarefaction, richness
 
 LEVEL = 0.9
@@ -161,8 +161,8 @@ def main() -> None:
         for row in simulate(population, groups, options.sets, options.rounds)
     ]
     RESULTS.parent.mkdir(exist_ok=True)
-    about = {"sets": options.sets, "rounds": options.rounds, "nominal": LEVEL, "numpy": np.__version__}
-    record = {**about, "python": platform.python_version(), "rows": rows}
+    about = {"sets": options.sets, "rounds": options.rounds, "nominal": LEVEL}
+    record = {"machine": machine(), **about, "rows": rows}
     RESULTS.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(table(rows))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.machine import machine
 from diversity.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +121,7 @@ def main() -> None:
             f"false rare cells {row['false_rare']}"
         )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "longtail.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (RESULTS / "longtail.json").write_text(json.dumps({"machine": machine(), "sets": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

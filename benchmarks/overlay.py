@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.machine import machine
 from diversity.config import ScanConfig
 from diversity.measure import measure
 
@@ -64,6 +65,7 @@ def main() -> None:
         for name in ("kaykit_views", "dreambooth_dev")
     }
     result = {
+        "machine": machine(),
         "photos": len(files),
         "flagged_clean": clean,
         "subtitled": len(spoilt),

@@ -19,6 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.machine import machine
 from diversity.config import ScanConfig
 from diversity.measure import measure
 from diversity.subject import check, opened
@@ -95,7 +96,12 @@ def main(argv: list[str] | None = None) -> None:
         draws = [draw(palette, characters, pictures, rng, options.others) for _ in range(DRAWS)]
         everything += draws
         result[name] = figures(draws)
-    report: dict[str, Any] = {**result, "all": figures(everything), "floor": {"recall": 0.95, "precision": 0.8}}
+    report: dict[str, Any] = {
+        "machine": machine(),
+        **result,
+        "all": figures(everything),
+        "floor": {"recall": 0.95, "precision": 0.8},
+    }
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
 

@@ -32,6 +32,7 @@ from diffusers.training_utils import compute_snr
 from peft import LoraConfig
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.machine import machine
 from diversity import Dataset
 from diversity.progress import Silent
 from training import base as bases
@@ -171,7 +172,7 @@ def main() -> None:
     with suppress(KeyError):
         print(f"{result['run']['steps']} steps in {result['run']['seconds']:.0f} s: {result['run']['parts']}")
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "trainer_speed.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / "trainer_speed.json").write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

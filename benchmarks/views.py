@@ -26,6 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.machine import machine
 from diversity import probe, targets, taxonomy, views
 from diversity.config import EncoderConfig, ViewsConfig
 from diversity.encoders.base import TextEncoder
@@ -216,7 +217,9 @@ def main() -> None:
         )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     encoder_id = encoder.id if encoder is not None else None
-    OUT.write_text(json.dumps({"encoder": encoder_id, "sets": [asdict(o) for o in outcomes]}, indent=1))
+    OUT.write_text(
+        json.dumps({"machine": machine(), "encoder": encoder_id, "sets": [asdict(o) for o in outcomes]}, indent=1)
+    )
 
 
 if __name__ == "__main__":
