@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,11 +38,10 @@ PAIR_WEIGHT, PAIR_TEMPERATURE = 0.6, 0.08
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a run depends on beside the data; `words`: only the text tower learns (`learn_words`)."""
+    """Everything a run depends on beside the data."""
 
     steps: int
     seed: int
-    words: bool = False
     batch: int = 48
     rate: float = 8e-4
     text_rate: float = 1.5e-3
@@ -200,8 +198,6 @@ def make_optimiser(student: Student, settings: Settings) -> torch.optim.Optimize
     """AdamW; picture tower, text tower and heads have their own rates, vectors have no weight decay."""
     groups = []
     for name, parameter in student.named_parameters():
-        if not parameter.requires_grad:
-            continue
         rate = settings.rate if name.startswith("clip.visual.trunk") else settings.text_rate
         rate = rate if name.startswith("clip.") else settings.head_rate
         decay = settings.decay if parameter.ndim >= 2 else 0.0
@@ -221,13 +217,9 @@ def export(student: Student, out: Path) -> None:
     save_file(state, str(out / "open_clip_model.safetensors"))
 
 
-def prepare(data: ToonSet, out: Path, settings: Settings, start: Path | None) -> None:
-    """Vocabulary and config in the asset folder; those of `start` where its text tower learns on."""
+def prepare(data: ToonSet, out: Path, settings: Settings) -> None:
+    """Vocabulary and config in the asset folder."""
     out.mkdir(parents=True, exist_ok=True)
-    if start and settings.words:
-        for name in ("open_clip_config.json", "tokenizer.json", "tokenizer_config.json"):
-            shutil.copyfile(start / name, out / name)
-        return
     size = vocabulary.build(corpus(data.rows, settings.seed), 2048, out)
     (out / "open_clip_config.json").write_text(json.dumps(model_config(size), indent=2) + "\n", encoding="utf-8")
 
@@ -271,24 +263,12 @@ def begin_from(student: Student, start: Path, batch: Batch) -> None:
     pretrained.freeze_first(trunk)
 
 
-def learn_words(student: Student, start: Path) -> None:
-    """Take over an earlier encoder whole; its text tower alone learns: after `soup` pictures lie elsewhere."""
-    from safetensors.torch import load_file
-
-    state = load_file(start / "open_clip_model.safetensors")
-    student.clip.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    for part in (student.clip.visual, student.heads, student.azimuth):
-        part.eval().requires_grad_(False)
-
-
 def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Settings, start: Path | None) -> None:
     """Build, resume, loop, log, save."""
     torch.manual_seed(settings.seed)
-    prepare(data, out, settings, start)
+    prepare(data, out, settings)
     student = Student(out, data.names).to(memory_format=torch.channels_last).train()
-    if start and settings.words:
-        learn_words(student, start)
-    elif start:
+    if start:
         begin_from(student, start, data.batch(settings.seed, 0, 128, IMAGE_SIZE))
     average, optimiser = copy.deepcopy(student).eval(), make_optimiser(student, settings)
     fit = Fit(work, {"student": student, "average": average, "optimiser": optimiser})
@@ -324,18 +304,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="checkpoints and log (default: DATA/encoder_work)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="ImageNet MobileNetV2 weights, or an earlier encoder")
-    parser.add_argument(
-        "--words", action="store_true", help="the pictures of --start stay; its text tower learns alone"
-    )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, help="torch threads; 1 is fastest on cores shared with other work")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     work = args.work or args.data / "encoder_work"
-    if args.words and args.start is None:
-        parser.error("--words needs --start")
-    settings = Settings(steps=args.steps, seed=args.seed, words=args.words)
+    settings = Settings(steps=args.steps, seed=args.seed)
     train(ToonSet(args.data, "train"), ToonSet(args.data, "held_out"), args.out, work, settings, args.start)
     (args.out / "training_log.csv").write_bytes((work / "log.csv").read_bytes())
 
