@@ -98,6 +98,14 @@ def normal_tag(tag: str) -> str:
     return tag.replace("\x01", "(").replace("\x02", ")").lower()
 
 
+def trigger_tags(trigger: str | None) -> tuple[str, ...]:
+    r"""Tags of a trigger in their order, normalised: "mira \(game\), 1girl" → ("mira (game)", "1girl"); () for none.
+
+    Every one of them is part of the trigger: they stay together, first and in this order, wherever a trigger stands.
+    """
+    return tuple(dict.fromkeys(tag for tag in map(normal_tag, (trigger or "").split(",")) if tag))
+
+
 def apart_group(tag: str) -> str | None:
     """The group of a tag that does not say what a picture shows: "artist", "quality" or "rating"; else None."""
     text = normal_tag(tag)

@@ -29,7 +29,7 @@ NEEDED = {  # distribution → (module, what does not work without it)
 OPTIONAL = {
     "pillow-heif": ("pillow_heif", "HEIC pictures of phones become rows with a problem"),
     "umap-learn": ("umap", "the report's map is a plain projection"),
-    "onnxruntime": ("onnxruntime", "no identity model from an ONNX file: `pip install diversity[subject]`"),
+    "onnxruntime": ("onnxruntime", "no identity model or tagger from an ONNX file: `pip install diversity[subject]`"),
     "diffusers": ("diffusers", "`train` and `generate` do not work: `pip install diversity[train]`"),
     "peft": ("peft", "`train` does not work: `pip install diversity[train]`"),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from diversity.errors import EncoderError
@@ -64,15 +65,21 @@ class Faces:
                 "Check trainer.face_model: YuNet's ONNX file.",
             ) from None
 
-    def height(self, picture: Image.Image) -> float | None:
-        """Height of the largest face as a share of the picture's; None where none is found."""
+    def box(self, picture: Image.Image) -> tuple[float, float, float, float] | None:
+        """Left, top, width and height in pixels of the largest face; None where none is found."""
         pixels = np.ascontiguousarray(np.asarray(picture.convert("RGB"))[..., ::-1])
         with self._lock:
             self._detector.setInputSize(picture.size)
             _, found = self._detector.detect(pixels)
-        return (
-            None if found is None or not len(found) else min(1.0, float(max(face[3] for face in found)) / len(pixels))
-        )
+        if found is None or not len(found):
+            return None
+        left, top, width, height = (float(value) for value in max(found, key=lambda face: face[3])[:4])
+        return left, top, width, height
+
+    def height(self, picture: Image.Image) -> float | None:
+        """Height of the largest face as a share of the picture's; None where none is found."""
+        box = self.box(picture)
+        return None if box is None else min(1.0, box[3] / picture.height)
 
 
 def sizes(picture: Image.Image, faces: Faces | None = None) -> Sizes:
@@ -81,9 +88,15 @@ def sizes(picture: Image.Image, faces: Faces | None = None) -> Sizes:
     return Sizes(width, height, None if faces is None else faces.height(picture))
 
 
-def _subject(picture: Image.Image) -> tuple[float | None, float | None]:
+def subject_mask(picture: Image.Image) -> NDArray[np.bool_] | None:
+    """Where the subject is in the picture made small, bool [h, w]; None without a plain background."""
     mask = apart_from_border(picture)
-    if not PLAIN[0] < mask.mean() < PLAIN[1]:
+    return mask if PLAIN[0] < mask.mean() < PLAIN[1] else None
+
+
+def _subject(picture: Image.Image) -> tuple[float | None, float | None]:
+    mask = subject_mask(picture)
+    if mask is None:
         return None, None
     rows, columns = np.flatnonzero(mask.mean(1) > THIN), np.flatnonzero(mask.mean(0) > THIN)
     if not len(rows) or not len(columns):

@@ -6,13 +6,12 @@ encoder in use, or an identity model from an ONNX file.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diversity.errors import EncoderError
+from diversity.onnx_model import OnnxModel
 
 if TYPE_CHECKING:
     from diversity.encoders.base import ImageEncoder
@@ -89,39 +89,24 @@ class Onnx:
     spreads, slack = SPREADS, 0.0
 
     def __init__(self, file: Path, mean: Sequence[float] = (0.0,) * 3, std: Sequence[float] = (1.0,) * 3) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
+        self._model = OnnxModel(file, "--by")
+        shape = self._model.shape
+        if self._model.inputs != 1 or len(shape) != 4 or shape[1] != 3:
             raise EncoderError(
-                f"{file.name} cannot be used.", "onnxruntime is not installed.", "pip install 'diversity[subject]'"
-            ) from None
-        if not file.expanduser().is_file():
-            raise EncoderError(f"There is no file {file}.", "It should hold a model.", "Check what --by names.")
-        try:
-            data = file.expanduser().read_bytes()
-            self._session: Any = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors share no base class
-            raise EncoderError(f"{file} is no ONNX model that can be read.", f"{error}.", "Check the file.") from None
-        inputs, shape = self._session.get_inputs(), self._session.get_inputs()[0].shape
-        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3:
-            raise EncoderError(
-                f"{file} does not take pictures.", f"Its first input is {shape}.", "It needs one input [n, 3, h, w]."
+                f"{file} does not take pictures.",
+                f"Its first input is {list(shape)}.",
+                "It needs one input [n, 3, h, w].",
             )
-        self._input, self._single = inputs[0].name, shape[0] == 1
         width, height = (side if isinstance(side, int) else 384 for side in (shape[3], shape[2]))  # CCIP: 384
         self._size = width, height
         self._mean, self._std = (np.asarray(values, np.float32)[:, None, None] for values in (mean, std))
-        self.id = f"onnx-{hashlib.blake2b(data, digest_size=4).hexdigest()}"
+        self.id = f"onnx-{self._model.digest}"
         self.name = f"the identity model {file.name}"
 
     def encode(self, pictures: Sequence[Image.Image]) -> Float32Array:
         """The model's first output, flattened, as unit rows."""
-        rows = []
-        batches = range(0, len(pictures), 1 if self._single else 16)
-        for start in batches:
-            batch = np.stack([self._prepared(p) for p in pictures[start : start + batches.step]])
-            rows.append(np.asarray(self._session.run(None, {self._input: batch})[0], np.float32))
-        vectors = np.concatenate([row.reshape(len(row), -1) for row in rows])
+        found = self._model.run(pictures, self._prepared)
+        vectors = found.reshape(len(found), -1)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)
 

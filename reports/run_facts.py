@@ -14,6 +14,7 @@ from typing import Any
 from reports import run_words, words
 from reports.cards import Book, Shown
 from training.evaluate.stored import Stored
+from training.evaluate.views import FACE
 
 Row = Mapping[str, Any]
 COLUMNS = 7  # weights that a grid shows
@@ -116,11 +117,11 @@ class RunFacts:
             and not row["bare"]
             and (row["keyword_weight"] == 1 if by == "weight" else row["weight"] == main)
         ]
-        columns = sorted({row[by] for _, row in mine})[:COLUMNS]
+        columns, trigger = sorted({row[by] for _, row in mine})[:COLUMNS], str(self.said.get("trigger") or "")
         lines: dict[str, list[Shown | None]] = {}
         for shown, row in mine:
             if row[by] in columns:
-                label = f"{_plain(row)} · seed {row['seed']}"
+                label = f"{_plain(row, trigger)} · seed {row['seed']}"
                 lines.setdefault(label, [None] * len(columns))[columns.index(row[by])] = shown
         full = [(label, line) for label, line in lines.items() if None not in line]
         some = [(label, line) for label, line in lines.items() if sum(one is not None for one in line) > 1]
@@ -134,7 +135,8 @@ class RunFacts:
                 counts[row["view"]] = counts.get(row["view"], 0) + 1
         found = []
         for view in dict.fromkeys(row["at"]["view"] for row in self.scores("fidelity")):
-            inside = sum(n for own, n in counts.items() if own == view or own.startswith(f"{view}/"))
+            whole = view.removesuffix(f"/{FACE}")
+            inside = sum(n for own, n in counts.items() if own == whole or own.startswith(f"{whole}/"))
             found.append(
                 {
                     "view": run_words.view(view),
@@ -163,14 +165,9 @@ class RunFacts:
         return self.score("richness.vendi_1")
 
 
-def _plain(row: Row) -> str:
+def _plain(row: Row, trigger: str) -> str:
     """The prompt without its keyword weight, so that those of one row share a label."""
-    text, weight = str(row["prompt"]), row["keyword_weight"]
-    if weight == 1:
-        return text
-    end = f":{weight:g})"
-    start = text.rfind("(", 0, text.find(end))
-    return text.replace(end, "", 1)[:start] + text.replace(end, "", 1)[start + 1 :] if end in text else text
+    return str(row["prompt"]).replace(f"({trigger}:{row['keyword_weight']:g})", trigger, 1)
 
 
 def _sample_rows(row: Row, names: Mapping[str, str]) -> dict[str, str]:

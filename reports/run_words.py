@@ -6,11 +6,13 @@ Not for numbers or layout: those are `run_report.py`, `runs_report.py` and the t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from reports import words
 from reports.words import MeasureWords
+from training.evaluate.views import FACE, spelt
 
 MEASURES = {
     "loss.train": MeasureWords(
@@ -48,7 +50,19 @@ MEASURES = {
     "copies.share": MeasureWords(
         "Copies", "Share of pictures that can be laid over a training picture and then agree with it.", share=True
     ),
-    "control.lora": MeasureWords("Novel prompts answered", "By judges: share of what was asked that is shown."),
+    "copies.captions": MeasureWords(
+        "Copies at captions",
+        "The same share where a picture is asked for with the caption of a training picture; weight 0 is the base.",
+        share=True,
+    ),
+    "copies.captions.difference": MeasureWords(
+        "Copies at captions beyond the base's", "At equal captions and seeds; above 0 the LoRA copies.", share=True
+    ),
+    "control.lora": MeasureWords(
+        "Novel prompts answered",
+        "By judges: share of what was asked that is shown. By tagger: mean probability of the tags asked for. By text: "
+        "cosine of picture and words.",
+    ),
     "control.base": MeasureWords("The same by the base", "At equal prompts and seeds."),
     "control.difference": MeasureWords(
         "Control gained or lost", "The LoRA's less the base's; below 0 is lost control."
@@ -95,6 +109,9 @@ MEASURES = {
     "fidelity": MeasureWords(
         "Likeness to real pictures of the view", "Mean cosine, held-out pictures where there are."
     ),
+    "faces.found": MeasureWords(
+        "Full-body pictures in which a face is found", "Where none is found, it may be broken.", share=True
+    ),
     "fidelity.gain": MeasureWords("Likeness gained over the base", "At the best weight."),
     "fidelity.holds": MeasureWords("Holds from this weight on", "At least 80 % of the best gain is there."),
     "band.low": MeasureWords("Lowest usable weight", "Every view that can be drawn is there, nothing else is lost."),
@@ -104,6 +121,11 @@ MEASURES = {
         "Bound to a look in the set", "How far the tag alone tells the look: 0 not, 1 wholly, chance taken off."
     ),
     "binding.after": MeasureWords("Drags that look along", "Likeness to it that the tag adds, beyond the base."),
+    "binding.softer": MeasureWords("The same with a softer tag", "The tag at a lower weight in the prompt."),
+    "binding.weaker": MeasureWords("The same with a weaker LoRA", "The LoRA lowered as far as the softer tag."),
+    "binding.relief": MeasureWords(
+        "Helped more by the tag", "What is dragged along with a weaker LoRA less that with a softer tag."
+    ),
     "blend.towards": MeasureWords(
         "Way to the other character",
         "Pictures asked for by one trigger word, on the line from its real pictures (0 %) to the other's (100 %).",
@@ -117,7 +139,9 @@ MEASURES = {
         "Overfits from", "Held-out loss surely above its least, training still falling."
     ),
 }
+_FACE = re.compile(rf"\b[\w/]+/{FACE}\b")
 COSINES = ("fidelity",)  # measures that lie between -1 and 1
+AT_CAPTIONS = "memory.captions."  # what goes before a measure of memory at captions of training pictures
 BANDS = {"low": "little noise", "mid": "middling noise", "high": "much noise"}
 STATES = {"bad": "missing", "good": "ample", "open": "rare"}  # of evidence, as the style sheet colours chips
 SAID = {"bad": "against it", "good": "for it", "open": "not sure"}
@@ -127,6 +151,9 @@ def of(measure: str) -> MeasureWords:
     """The words of a measure; its own name where it has none."""
     if measure.startswith("richness."):
         return words.measure_words(measure.removeprefix("richness."))
+    if measure.startswith(AT_CAPTIONS):
+        base = MEASURES[f"memory.{measure.removeprefix(AT_CAPTIONS)}"]
+        return MeasureWords(f"{base.name}, at captions", base.meaning, base.share)
     parts = measure.rsplit(".", 1)
     if parts[-1] in BANDS and parts[0] in MEASURES:
         base = MEASURES[parts[0]]
@@ -139,12 +166,12 @@ def settings(text: str) -> str:
     told: Mapping[str, Any] = json.loads(text)
     said = []
     for name, value in told.items():
-        if name in ("features", "encoder", "level", "kernel", "line", "seeds", "state", "p"):
+        if name in ("features", "tagger", "encoder", "level", "kernel", "line", "seeds", "state", "p"):
             continue
         if name == "view":
             said.append(view(str(value)))
         elif isinstance(value, list):
-            said.append(", ".join(map(str, value)) or "nothing against it")
+            said.append(readable(", ".join(map(str, value))) or "nothing against it")
         elif name in ("weight", "keyword_weight", "step", "tag", "look", "attribute", "word", "other"):
             said.append(f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}")
         else:
@@ -160,7 +187,14 @@ def note(line: str) -> str:
 
 def view(label: str) -> str:
     """A view in words; "" for none."""
+    if label.endswith(f"/{FACE}"):
+        return spelt(label)
     return words.cell_phrase(label) if label else ""
+
+
+def readable(text: str) -> str:
+    """`text` with views such as `full_body/back` and `full_body/front/face` in words."""
+    return words.readable(_FACE.sub(lambda found: spelt(found[0]), text))
 
 
 def value(row: Mapping[str, Any]) -> str:

@@ -122,3 +122,17 @@ def test_tag_table_has_every_tag_once_with_its_axis():
     statistics = captions.tag_statistics(table)
     assert statistics.row(0, named=True) == {"tag": "knight", "group": None, "count": 2, "share": pytest.approx(2 / 3)}
     assert captions.tag_statistics(table.clear()).height == 0
+
+
+@pytest.mark.parametrize(
+    ("trigger", "tags"),
+    [
+        (r"mira \(game\), 1girl", ("mira (game)", "1girl")),
+        ("Mira, Blue_Coat,", ("mira", "blue coat")),
+        ("mira, mira", ("mira",)),
+        (" , ", ()),
+        (None, ()),
+    ],
+)
+def test_every_tag_of_a_trigger_is_part_of_it(trigger, tags):
+    assert captions.trigger_tags(trigger) == tags

@@ -172,6 +172,7 @@ def test_the_trigger_comes_first_and_once():
 def test_only_whole_tags_count_as_the_trigger():
     assert captions.with_trigger("red hair, smile", "red") == "red, red hair, smile"
     assert captions.with_trigger("mira (x), 1girl", "mira") == "mira, mira (x), 1girl"
+    assert captions.with_trigger("hat, 1girl, Mira_(x)", r"mira \(x\), 1girl") == r"mira \(x\), 1girl, hat"
     assert captions.with_trigger("Mia smiles", "mia") == "mia, Mia smiles"
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from diversity.captions import Matcher, normal_tag, parse
-from diversity.export.captions import one_line, with_trigger
+from diversity.captions import Matcher, normal_tag, parse, trigger_tags
+from diversity.export.captions import one_line, tags, with_trigger
 from training import keyed
 from training.config import CaptionConfig
 
@@ -34,7 +34,7 @@ class Text:
     """One caption to draw from.
 
     Attributes:
-        fixed: Tags that are never moved or dropped: the trigger first.
+        fixed: Tags that are never moved or dropped: all tags of the trigger first, in their order.
         free: The other tags; for a sentence, empty.
     """
 
@@ -106,14 +106,13 @@ class Captions:
         return ", ".join((*text.fixed, *left))
 
     def _text(self, caption: str) -> Text:
-        trigger = (self.rules.trigger or "").strip()
+        trigger = self.rules.trigger or ""
         if parse(caption).sentence:
             return Text((with_trigger(caption, trigger),))
-        tags = [tag.strip() for tag in caption.split(",") if tag.strip()]
-        tags = [tag for tag in tags if normal_tag(tag) != normal_tag(trigger) and not self._pruned(normal_tag(tag))]
-        keep = self.rules.keep_tokens
-        first = (trigger,) if trigger else ()
-        return Text((*first, *tags[:keep]), tuple(tags[keep:]))
+        own, keep = trigger_tags(trigger), self.rules.keep_tokens
+        named = [(tag, normal_tag(tag)) for tag in tags(caption)]
+        others = [tag for tag, name in named if name not in own and not self._pruned(name)]
+        return Text((*tags(trigger), *others[:keep]), tuple(others[keep:]))
 
     def _pruned(self, tag: str) -> bool:
         names = self.rules.prune

@@ -79,7 +79,11 @@ class Adapter:
         layers: peft's layers by part and path, in the base's order.
         scale: Its present weight; 0 is off.
         trainable: Whether its parameters take gradients.
+        kept_as: What tells its weights from all others, such as a hash of their file; evaluations then keep on disk
+            what it draws, as they keep what the base draws. "": they do not.
     """
+
+    kept_as = ""
 
     def __init__(self, base: Base, name: str, layers: dict[Key, Any], *, trainable: bool) -> None:
         self.base, self.name, self.layers, self.trainable = base, name, layers, trainable

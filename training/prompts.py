@@ -58,6 +58,11 @@ def plain(prompt: str) -> str:
     return "".join(text for text, _ in parse(prompt))
 
 
+def literal(text: str) -> str:
+    r"""The prompt that reads as `text` itself, as training reads captions: "a (b:2)" → "a \(b:2\)"."""
+    return re.sub(r"[\\()]", r"\\\g<0>", text)
+
+
 def encode(base: Base, prompts: Sequence[str], *, windows: int | None = None) -> TextStates:
     """Encode prompts with keyword weights; those without any give exactly what `base.encode_prompts` gives.
 

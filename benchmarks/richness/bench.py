@@ -112,10 +112,6 @@ class Bench:
         found["cpu_s"] = {"train": round(trained - began, 1), "evaluate": round(time.process_time() - trained, 1)}
         return found
 
-    def done(self, job: Job) -> None:
-        """The row of `job` is kept: its set and its run may go."""
-        shutil.rmtree(self.set_folder(job), ignore_errors=True)
-
     def set_folder(self, job: Job) -> Path:
         """Where a set lies; sets of other pools lie elsewhere, so that no LoRA of theirs is taken for this one's."""
         return self.folder / f"sets-{pool.VERSION}" / job.id
@@ -276,8 +272,12 @@ def _adapters(base: Base, run: Run | None, steps: tuple[int, ...]) -> dict[int, 
     if run is None:
         adapter = lora.attach(base, LoraSettings(rank=RANK), name="untrained")
         return {0: adapter}
-    with torch.no_grad():
-        return {step: lora.load(base, file, name=f"step{step}") for step, file in _checkpoints(run, steps).items()}
+    found: dict[int, Adapter] = {}
+    for step, file in _checkpoints(run, steps).items():
+        with torch.no_grad():
+            found[step] = lora.load(base, file, name=f"step{step}")
+        found[step].kept_as = record.file_hash(file)  # a row made again need not draw again
+    return found
 
 
 def _checkpoints(run: Run, steps: tuple[int, ...]) -> dict[int, Path]:

@@ -47,10 +47,6 @@ class Bench(Protocol):
         """What `row` does first, and finds done."""
         ...
 
-    def done(self, job: Job) -> None:
-        """The row is kept; what is needed no more may go."""
-        ...
-
 
 def planned() -> list[Job]:
     """All jobs in order, of the characters that are here."""
@@ -87,7 +83,6 @@ def run(bench: Bench, todo: list[Job], results: Path, limit: int | None = None) 
             row = {**about, "problem": str(error), "scores": []}
         one_experiment([*known.values(), row])
         append(results / f"{job.block}.jsonl", row)
-        bench.done(job)
         known[job.id] = row
         made += 1
         print(f"{len(known)} of {len(todo)}  {job.id}  {time.perf_counter() - began:.0f} s", flush=True)

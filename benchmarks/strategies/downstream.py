@@ -74,10 +74,6 @@ class Downstream:
         """See `Bench.experiment`."""
         return self.bench.experiment
 
-    def done(self, job: Job) -> None:
-        """See `Bench.done`."""
-        self.bench.done(job)
-
 
 def planned() -> list[Job]:
     """All LoRAs in order: every strategy for one character, then for the next."""

@@ -5,6 +5,7 @@ Not for the rest of the job file: model, network and steps are yours.
 
 from __future__ import annotations
 
+from diversity.export import captions
 from diversity.export.classes import Format, Layout
 from diversity.export.names import quoted
 
@@ -13,7 +14,7 @@ CONFIG = "datasets.yaml"
 
 def _files(layout: Layout) -> dict[str, str]:
     lines = ["datasets:"]
-    trigger = layout.options.trigger
+    kept = len(captions.tags(layout.options.trigger or ""))
     for one in layout.classes:
         lines.append(f"  - folder_path: {quoted(layout.folder(one))}")
         if layout.control:
@@ -22,7 +23,7 @@ def _files(layout: Layout) -> dict[str, str]:
             '    caption_ext: "txt"',
             f"    num_repeats: {one.times}",
             f"    resolution: [{layout.resolution}]",
-            f"    keep_tokens: {len(trigger.split(',')) if trigger else 0}",
+            f"    keep_tokens: {kept}",
             "    is_reg: false",
         ]
     return {CONFIG: "\n".join(lines) + "\n"}

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from diversity.captions import apart_group
+from diversity.captions import apart_group, normal_tag, trigger_tags
 
 
 def with_trigger(caption: str, trigger: str | None) -> str:
     """`caption`, stripped, beginning with the tags of `trigger`; found elsewhere in it, they are moved to the front.
 
-    Only whole tags count: "red hair" does not hold the trigger "red". A caption of several lines keeps them.
+    Only whole tags count: "red hair" does not hold the trigger "red", though "red_hair" is "red hair". A caption of
+    several lines keeps them.
     """
     text = caption.strip()
     wanted = tags(trigger or "")
     if not wanted:
         return text
-    own = {tag.casefold() for tag in wanted}
-    found = [tag.casefold() for line in text.split("\n") for tag in tags(line)]
-    begins = found[: len(wanted)] == [tag.casefold() for tag in wanted] and not text.startswith(",")
-    if begins and not own & set(found[len(wanted) :]):
+    own = trigger_tags(trigger)
+    found = [tag for line in text.split("\n") for tag in tags(line)]
+    begins = [tag.casefold() for tag in found[: len(wanted)]] == [tag.casefold() for tag in wanted]
+    if begins and not text.startswith(",") and not any(normal_tag(tag) in own for tag in found[len(wanted) :]):
         return text
     first, *others = [_without(line, own) for line in text.split("\n")]
     return "\n".join([", ".join([*wanted, first] if first else wanted), *others]).strip()
@@ -54,5 +55,5 @@ def one_line(caption: str) -> str:
 def _without(line: str, own: Collection[str]) -> str:
     """`line` without the tags `own`; as it is where it has other tags only."""
     parts = tags(line)
-    left = [tag for tag in parts if tag.casefold() not in own]
+    left = [tag for tag in parts if normal_tag(tag) not in own]
     return line if left == parts and parts else ", ".join(left)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from diversity.export import captions
 from diversity.export.classes import Format, Layout, WeightClass
 
 CONFIG = "concepts.json"
@@ -25,7 +26,7 @@ def _concept(layout: Layout, one: WeightClass, number: int) -> dict[str, Any]:
     lone picture below 1. Its window moves on from epoch to epoch, so that every picture of a concept gets its turn.
     Flips are on by default there; they are off here because they harm what is not symmetric.
     """
-    trigger = layout.options.trigger
+    kept = len(captions.tags(layout.options.trigger or ""))
     return {
         "__version": 1,
         "name": one.folder,
@@ -40,7 +41,7 @@ def _concept(layout: Layout, one: WeightClass, number: int) -> dict[str, Any]:
         "balancing_strategy": "SAMPLES",
         "loss_weight": 1.0,
         "image": {"enable_crop_jitter": False, "enable_random_flip": False},
-        "text": {"prompt_source": "sample", "keep_tags_count": len(trigger.split(",")) if trigger else 1},
+        "text": {"prompt_source": "sample", "keep_tags_count": kept or 1},
     }
 
 

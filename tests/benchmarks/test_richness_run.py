@@ -23,7 +23,6 @@ class Bench:
         self, *, stop_after: int | None = None, fails: tuple[str, ...] = (), base: str = "a base", judges: str = "j"
     ) -> None:
         self.made: list[str] = []
-        self.kept: list[str] = []
         self.experiment = {"judges": judges, "threads": 1}
         self._stop, self._fails, self._base = stop_after, fails, base
         self._breaks: Exception = TrainingError("The loss is not a number.")
@@ -35,9 +34,6 @@ class Bench:
             raise self._breaks
         self.made.append(job.id)
         return {**ladder_rows.row(job), "base": self._base, "experiment": self.experiment}
-
-    def done(self, job):
-        self.kept.append(job.id)
 
     def train(self, job):
         if job.id in self._fails:
@@ -97,17 +93,6 @@ def test_rows_of_other_judges_are_refused_before_anything_is_made(tmp_path):
     with pytest.raises(InputError, match="another judges"):
         run.run(other, PLAN[:3], tmp_path)
     assert not other.made
-
-
-def test_a_set_goes_only_when_its_row_is_kept(tmp_path, monkeypatch):
-    bench = Bench()
-    monkeypatch.setattr(run, "append", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        run.run(bench, PLAN[:1], tmp_path)
-    assert (len(bench.made), bench.kept) == (1, [])
-    monkeypatch.undo()
-    run.run(bench, PLAN[:2], tmp_path)
-    assert bench.kept == [job.id for job in PLAN[:2]]
 
 
 def test_a_half_written_line_is_made_again(tmp_path):

@@ -140,9 +140,6 @@ class Bench:
         self.folder, self.judges, self.base = folder, judges, "a base"
         self.trained, self.experiment = [], {}
 
-    def done(self, job):
-        pass
-
     def set_folder(self, job):
         return self.folder / "sets" / job.id
 

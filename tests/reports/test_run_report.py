@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,10 @@ def test_every_measure_has_plain_words(tmp_path: Path) -> None:
     for one in facts.rows:
         assert run_words.of(one["measure"]).name != one["measure"], one["measure"]
     assert run_words.of("loss.gap.low").name.endswith("little noise")
+    for name in ("copied", "authentic_excess", "nearer", "alike"):
+        assert run_words.of(f"memory.captions.{name}").name.endswith(", at captions")
+    for name in ("copies.captions", "copies.captions.difference", "binding.softer", "binding.weaker", "binding.relief"):
+        assert run_words.of(name).meaning
     said = run_words.settings('{"weight": 0.7, "view": "full_body/back", "features": "x"}')
     assert said == "weight 0.7, full-body picture from behind"
 
@@ -181,3 +186,41 @@ def test_notes_name_measures_in_words_and_zero_has_no_sign() -> None:
     assert run_words.note("Nothing: here.") == "Nothing: here."
     assert [words.number(value) for value in (-0.001, -0.01, 0.0, -0.0)] == ["0.00", "-0.01", "0", "0"]
     assert words.number(-0.004, share=True) == "0 %"
+
+
+def test_keyword_weights_of_one_prompt_share_a_row_whatever_brackets_the_trigger_has(tmp_path: Path) -> None:
+    folder, trigger = evaluation(tmp_path / "a", "a"), r"mira \(game\), 1girl"
+    found = stored.read(folder)
+    found.said["trigger"] = trigger
+    prompts = [f"{trigger}, red hat", f"({trigger}:0.5), red hat"]
+    made = [found.samples.row(5, named=True) | {"kind": "novel", "prompt": text} for text in prompts]
+    made[1]["keyword_weight"] = 0.5
+    facts = RunFacts.of(replace(found, samples=pl.DataFrame(made, schema=found.samples.schema)))
+    columns, lines = facts.grid("novel", by="keyword_weight")
+    assert columns == [0.5, 1.0]
+    assert [label for label, _ in lines] == [f"{trigger}, red hat · seed 7"]
+
+
+def test_faces_in_full_body_pictures_are_a_view_in_words(tmp_path: Path) -> None:
+    folder, label = evaluation(tmp_path / "a", "a"), "full_body/back/face"
+    rows = [
+        {**one, "settings": one["settings"].replace('"full_body/back"', f'"{label}"')}
+        for one in scores()
+        if one["measure"] == "fidelity"
+    ]
+    frame = stored.read(folder).scores
+    table(folder, "scores", frame.vstack(pl.DataFrame(rows, schema=frame.schema)))
+    said = json.loads((folder / "evaluation.json").read_text())
+    said["sweep"]["against"] = {"1": [f"{label} breaks", "full_body/back breaks"]}
+    (folder / "evaluation.json").write_text(json.dumps(said))
+    whole, face = RunFacts.of(stored.read(folder)).views()
+    assert face["view"] == "the face in full-body pictures from behind"
+    assert face["pictures"] == whole["pictures"] == 1
+    html = run_report.write(folder).read_text(encoding="utf-8")
+    assert f"{face['view']} breaks, {whole['view']} breaks" in html
+    assert label not in re.sub(r"""(?s)<script.*?</script>|data-settings="[^"]*\"""", "", html)
+
+
+def test_a_tagger_is_named_by_what_it_does_not_by_its_hash() -> None:
+    told = run_words.settings(json.dumps({"by": "tagger", "tagger": "wd-0a1b", "weight": 0.7}))
+    assert told == "by tagger, weight 0.7"

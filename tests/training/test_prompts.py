@@ -45,6 +45,14 @@ def test_text_without_numbers_is_read_as_it_stands(text: str) -> None:
     assert prompts.parse(text) == ([(text, 1.0)] if text else [])
 
 
+@given(st.text(st.sampled_from("ab ,:9()\\"), max_size=12), st.booleans())
+def test_a_literal_text_is_read_as_it_stands_also_inside_a_weight(text: str, inside: bool) -> None:
+    """Whatever brackets, backslashes and numbers it holds, as captions do that training reads letter by letter."""
+    assert prompts.plain(prompts.literal(text)) == text
+    if inside and text.strip():
+        assert prompts.parse(f"({prompts.literal(text)}:0.5)") == [(text, 0.5)]
+
+
 def test_a_slip_of_the_point_is_told() -> None:
     with pytest.raises(InputError, match="weight 12"):
         prompts.parse("(hat:12)")

@@ -78,6 +78,31 @@ def test_a_trigger_elsewhere_in_the_caption_moves_to_the_front() -> None:
     assert Captions(rules(trigger="mira")).plain("hat, Mira, smile") == "mira, hat, smile"
 
 
+TRIGGER = r"mira \(game\), 1girl, blue coat"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.permutations(["1girl", "Mira_(game)", "hat", "blue_coat", "smile", "coat", "cape"]), st.integers(0, 1000))
+def test_all_tags_of_a_trigger_come_first_in_order_once_and_stay(tags: list[str], step: int) -> None:
+    """Also where they stand apart in the caption, in another spelling, or would be pruned."""
+    captions = Captions(rules(trigger=TRIGGER, keep_tokens=1, tag_dropout=0.5, prune=("blue *", "1girl")))
+    drawn = captions.draw(captions.texts(", ".join(tags)), "picture", 0, step, 0).split(", ")
+    others = [tag for tag in tags if tag in ("hat", "smile", "coat", "cape")]
+    assert drawn[:4] == [*TRIGGER.split(", "), others[0]]
+    assert set(drawn[4:]) <= set(others[1:])
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_trigger_of_several_tags_is_all_that_a_bare_picture_has() -> None:
+    assert Captions(rules(trigger="mira,blue coat,")).plain(None) == "mira, blue coat"
+    assert Captions(rules(trigger="mira, blue coat")).plain("blue coat") == "mira, blue coat"
+
+
+def test_a_sentence_begins_with_all_tags_of_the_trigger() -> None:
+    captions = Captions(rules(trigger="mira, blue coat"))
+    assert captions.plain("A girl is walking.") == "mira, blue coat, A girl is walking."
+
+
 def test_lines_are_one_caption_or_alternatives() -> None:
     assert Captions(rules()).plain("hat\nsmile") == "hat, smile"
     captions = Captions(rules(alternatives=True))

@@ -45,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
         "--held-out", type=Path, metavar="FOLDER", help="pictures of the subject that were not trained on"
     )
     parser.add_argument("--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript, or DINOv2")
+    parser.add_argument(
+        "--tagger", type=Path, metavar="FOLDER", help="a WD tagger: model.onnx beside selected_tags.csv"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: float32)")
@@ -80,6 +83,7 @@ def run(name: str, options: argparse.Namespace) -> int:
                 "second",
                 "class_word",
                 "copies",
+                "tagger",
                 "held_out",
                 "device",
                 "dtype",

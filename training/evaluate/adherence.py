@@ -14,6 +14,8 @@ import numpy as np
 from training.evaluate import estimate
 from training.evaluate.estimate import Estimate, Floats
 
+BY = ("judges", "tagger", "text")  # what answers a prompt, the surest first
+
 
 @dataclass(frozen=True)
 class Control:

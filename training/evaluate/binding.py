@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from training.evaluate import estimate
 from training.evaluate.estimate import Estimate, Floats
 
+Four = tuple[Floats, Floats, Floats, Floats]  # LoRA with the tag, LoRA without, base with, base without
+
 
 def difference_in_differences(
     lora_with: Floats, lora_without: Floats, base_with: Floats, base_without: Floats
@@ -29,6 +31,24 @@ def difference_in_differences(
     if len(shapes) != 1:
         raise ValueError(f"scores of shapes {sorted(shapes)}")
     return estimate.mean(((lora_with - lora_without) - (base_with - base_without)).mean(axis=1), "prompts")
+
+
+def relief(weaker: Four, softer: Four) -> Estimate:
+    """What lowering a tag's weight in the prompt takes off beyond what lowering the LoRA as far does (claim C6).
+
+    Args:
+        weaker: Scores as `difference_in_differences` takes them, the LoRA at a lower weight.
+        softer: The LoRA at its full weight and the tag at the lower one, the base's tag too.
+
+    Returns:
+        What the tag drags along with the weaker LoRA less what it does where it is softer itself: above 0, lowering the
+        tag helps more.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    first, second, third, fourth = (weak - soft for weak, soft in zip(weaker, softer, strict=True))
+    return difference_in_differences(first, second, third, fourth)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.export.captions import tags
 from training.evaluate.binding import Blend, blend
 from training.evaluate.drawing import Place, draw
 from training.evaluate.rows import Rows
@@ -107,7 +108,8 @@ def _share(train: Material, rows: Sequence[int], word: str) -> float:
 
 
 def _holds(caption: str, word: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", caption, re.IGNORECASE) is not None
+    """Whether a caption holds every tag of a trigger word, wherever each stands."""
+    return all(re.search(rf"(?<!\w){re.escape(tag)}(?!\w)", caption, re.IGNORECASE) for tag in tags(word))
 
 
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from training.evaluate.kept import Array, kept
+from training.evaluate.prompts import of_captions
 from training.evaluate.sets import EvaluationSets, Kind, Prompt
 from training.evaluate.settings import EvaluateSettings
 from training.generate import SAMPLER, GenerationPlan, generate
@@ -73,8 +74,9 @@ class DrawnPicture:
 def wanted(sets: EvaluationSets, settings: EvaluateSettings) -> dict[Place, int]:
     """Every place with its number of seeds, those of the base too.
 
-    At the main weight everything is drawn; at the further ones subject, unrelated and novel prompts with the seeds of a
-    sweep; keyword weights are tried on novel prompts, which are the ones that ask for something beside the subject.
+    At the main weight everything is drawn, captions of training pictures there alone; at the further ones subject,
+    unrelated and novel prompts with the seeds of a sweep; keyword weights are tried on novel prompts, which are the
+    ones that ask for something beside the subject.
     """
     found: dict[Place, int] = {}
     for prompt in sets.prompts:
@@ -93,6 +95,8 @@ def wanted(sets: EvaluationSets, settings: EvaluateSettings) -> dict[Place, int]
         if prompt.kind == "novel" and weighted(prompt.text, sets.trigger, 0.5) != prompt.text:
             for keyword in settings.keyword_weights:
                 found[Place(prompt, settings.weight, keyword_weight=keyword)] = settings.novel_seeds
+    for prompt, seeds in of_captions(sets.train, settings.caption_pictures, settings.first_seed).items():
+        found[Place(prompt, settings.weight)] = seeds
     for place, seeds in list(found.items()):
         found[place.base] = max(seeds, found.get(place.base, 0))
     return found
@@ -152,15 +156,16 @@ def draw(
         places: Place → number of seeds.
         sets: For the trigger.
         settings: Steps, guidance, size, seeds.
-        kept_in: Folder for the base's own pictures (None: they are not kept), and who is told.
+        kept_in: Folder for the base's own pictures and those of an adapter that says what it is kept as (None: none
+            are kept), and who is told.
     """
     cache, progress = kept_in
     found: dict[Place, Sequence[Image.Image]] = {}
     with progress.task("pictures", sum(places.values())) as advance:
         for place, count in places.items():
             text = place.text(sets.trigger)
-            if place.weight == 0:
-                arrays = _of_base(base, text, count, settings, cache)
+            if place.weight == 0 or adapter.kept_as:
+                arrays = _kept(base, adapter if place.weight else None, (text, place.weight), count, (settings, cache))
                 found[place] = [Image.fromarray(array) for array in arrays]
                 advance(count)
             else:
@@ -200,8 +205,15 @@ def _drawn(
     return pictures
 
 
-def _of_base(base: Base, text: str, count: int, settings: EvaluateSettings, cache: Path | None) -> Array:
-    """uint8 [count, h, w, 3] of the base alone."""
+def _kept(
+    base: Base,
+    adapter: Adapter | None,
+    what: tuple[str, float],
+    count: int,
+    how: tuple[EvaluateSettings, Path | None],
+) -> Array:
+    """uint8 [count, h, w, 3], kept on disk; None: of the base alone."""
+    (text, weight), (settings, cache) = what, how
     keys = ("first_seed", "steps", "guidance", "negative", "batch")
     key = {
         "base": (base.fingerprint, base.schedule),
@@ -211,11 +223,11 @@ def _of_base(base: Base, text: str, count: int, settings: EvaluateSettings, cach
         "sampler": SAMPLER,
         "size": settings.size or base.resolution,
         **{name: getattr(settings, name) for name in keys},
+        **({} if adapter is None else {"lora": (adapter.kept_as, weight)}),
     }
 
     def make() -> Array:
-        return np.stack(
-            [np.asarray(picture) for picture in _drawn(base, None, (text, 1.0), count, settings, lambda _: None)]
-        )
+        drawn = _drawn(base, adapter, (text, weight if adapter else 1.0), count, settings, lambda _: None)
+        return np.stack([np.asarray(picture) for picture in drawn])
 
     return kept(cache, "drawn", key, make)

@@ -65,10 +65,22 @@ def grid(base: Base, settings: EvaluateSettings, materials: Sequence[Material], 
     )
 
 
-def losses(base: Base, adapter: Adapter, material: Material, where: Grid, weight: float = 1.0) -> Floats:
-    """Mean squared errors with `adapter` at `weight`: float64 [pictures, timesteps, noises], all above 0."""
-    with alone(base, adapter, weight):
-        return _measure(base, material, where)
+def losses(
+    base: Base, adapter: Adapter, material: Material, where: Grid, weight: float = 1.0, cache: Path | None = None
+) -> Floats:
+    """Mean squared errors with `adapter` at `weight`: float64 [pictures, timesteps, noises], all above 0.
+
+    Kept in `cache` where the adapter says what it is kept as.
+    """
+
+    def make() -> Floats:
+        with alone(base, adapter, weight):
+            return _measure(base, material, where)
+
+    if not adapter.kept_as:
+        return make()
+    found: Floats = kept(cache, "losses", {**_key(base, material, where), "lora": (adapter.kept_as, weight)}, make)
+    return found
 
 
 def base_losses(base: Base, material: Material, where: Grid, cache: Path | None = None) -> Floats:

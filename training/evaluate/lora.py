@@ -16,8 +16,8 @@ import polars as pl
 
 from diversity.binding import Binding
 from diversity.progress import Progress, Silent
-from training.evaluate import grid, measures, overlaid, weights
-from training.evaluate.adherence import Control, Leak
+from training.evaluate import faces, grid, measures, overlaid, weights
+from training.evaluate.adherence import BY, Control, Leak
 from training.evaluate.blended import Blended, blended
 from training.evaluate.bound import Bound, bound
 from training.evaluate.drawing import Gallery, draw, wanted
@@ -29,12 +29,15 @@ from training.evaluate.seen import Seen
 from training.evaluate.sets import EvaluationSets, Material
 from training.evaluate.settings import EvaluateSettings
 from training.evaluate.sweep import Sweep
+from training.evaluate.tagger import Tagged
 from training.evaluate.variety import Variety
 from training.evaluate.weights import Colours
 
 if TYPE_CHECKING:
+    from diversity.sizes import Faces
     from training.base import Base
     from training.evaluate.features import Features
+    from training.evaluate.tagger import Tagger
     from training.judges import Judges
     from training.lora import Adapter
 
@@ -47,6 +50,8 @@ class Tools:
         features: The encoder in use; None: what needs one is left out.
         copies: A copy detector for memorisation; None: `features`.
         judges: Of the toon world; None: what needs them is left out.
+        tagger: Sees tags in pictures of novel prompts; None: they are not looked for.
+        faces: Finds faces in full-body pictures; None: heads of the toon world alone are found, see `faces`.
         cache: Folder for what the base alone gives (losses, pictures), shared by all LoRAs; None: nothing is kept.
         progress: Told what is done.
     """
@@ -54,6 +59,8 @@ class Tools:
     features: Features | None = None
     copies: Features | None = None
     judges: Judges | None = None
+    tagger: Tagger | None = None
+    faces: Faces | None = None
     cache: Path | None = None
     progress: Progress = field(default_factory=Silent)
 
@@ -66,7 +73,7 @@ class Findings:
         gaps: Held-out set → its loss gap.
         memory: Memorisation, with the pairs to show.
         copies: Pictures that can be laid over training pictures.
-        control: "judges", "text" → how far novel prompts are answered.
+        control: "judges", "tagger", "text" → how far novel prompts are answered.
         looks: The subject's own looks, as judged.
         leak: The subject without its trigger word.
         variety: Of the seeds of a prompt.
@@ -75,6 +82,7 @@ class Findings:
         bindings: Tags and looks of the training set.
         bound: What bound tags drag along.
         blended: How far two characters run into one another; None where there is one.
+        captions: Memorisation at captions of training pictures; None where none was drawn.
     """
 
     gaps: Mapping[str, LossGap]
@@ -89,6 +97,7 @@ class Findings:
     bindings: tuple[Binding, ...]
     bound: tuple[Bound, ...]
     blended: Blended | None = None
+    captions: Remembered | None = None
 
 
 @dataclass(frozen=True)
@@ -179,13 +188,17 @@ def _find(
     measures.richnesses(seen, rows)
     detector = seen if tools.copies is None else Seen(seen.gallery, seen.sets, tools.copies, None, tools.cache)
     memory = measures.memory(detector, weight, rows)
-    copies = overlaid.copies(seen, settings.swept, rows)
-    control = measures.controls(seen, weight, rows)
+    captions = measures.memory_at_captions(detector, weight, rows)
+    copies = overlaid.copies(seen, settings, rows)
+    tagged = None if tools.tagger is None else Tagged(tools.tagger, seen.gallery, seen.sets.trigger)
+    control = measures.controls(seen, weight, rows, tagged)
     colours = weights.colours(seen, settings, rows)
     fidelity = weights.fidelities(seen, settings, rows)
+    for w, some in faces.fidelities(seen, settings, tools.faces, rows).items():
+        fidelity.setdefault(w, {}).update(some)
     weights.looks_by_view(seen, settings, rows)
-    by = "judges" if "judges" in control else "text"
-    further = {w: control if w == weight else measures.controls(seen, w, rows) for w in settings.swept}
+    by = next((name for name in BY if name in control), BY[-1])
+    further = {w: control if w == weight else measures.controls(seen, w, rows, tagged) for w in settings.swept}
     followed = {w: found[by] for w, found in further.items() if by in found}
     bindings, dragged = bound(base, adapter, seen, (settings, tools.cache), rows)
     return Findings(
@@ -201,6 +214,7 @@ def _find(
         bindings=bindings,
         bound=dragged,
         blended=blended(base, adapter, seen, (settings, tools.cache), rows),
+        captions=captions,
     )
 
 
@@ -231,7 +245,7 @@ def _gaps(
     with tools.progress.task("losses", len(everything)) as advance:
         for role, name, material in everything:
             reference = grid.base_losses(base, material, where, tools.cache)
-            own = grid.losses(base, adapter, material, where, settings.weight)
+            own = grid.losses(base, adapter, material, where, settings.weight, tools.cache)
             measured[role, name] = (material, own, reference)
             advance(1)
     found = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from training.evaluate.rows import Rows
 from training.evaluate.seen import Seen
 from training.evaluate.sets import Kind, Material, Prompt
 from training.evaluate.variety import Variety, variety
+
+if TYPE_CHECKING:
+    from training.evaluate.tagger import Tagged
 
 Score = Callable[[int], float]  # of a drawn picture, by its row
 
@@ -41,32 +45,44 @@ class Remembered:
 
 def memory(seen: Seen, weight: float, rows: Rows) -> Remembered | None:
     """Whether pictures of subject and novel prompts repeat training pictures; the base's beside them."""
-    features = seen.features
-    if features is None:
-        return None
     places = [*seen.gallery.places("subject", weight), *seen.gallery.places("novel", weight)]
-    drawn, units = seen.units(places)
-    if not drawn:
+    return _memory(seen, places, "memory", rows)
+
+
+def memory_at_captions(seen: Seen, weight: float, rows: Rows) -> Remembered | None:
+    """The same of pictures that were asked for with captions of training pictures."""
+    return _memory(seen, seen.gallery.places("caption", weight), "memory.captions", rows)
+
+
+def _memory(seen: Seen, places: Sequence[Place], measure: str, rows: Rows) -> Remembered | None:
+    features = seen.features
+    if features is None or not places:
         return None
+    drawn, units = seen.units(places)
     groups = np.array(seen.sets.train.groups)
     found = memorisation(seen.drawn[drawn], seen.train, groups, units)
-    told = {"features": features.id, "weight": weight}
+    told = {"features": features.id, "weight": places[0].weight}
     for name in ("copied", "authentic_excess", "nearer", "alike"):
-        rows.add(f"memory.{name}", getattr(found, name), **told)
+        rows.add(f"{measure}.{name}", getattr(found, name), **told)
     own, own_units = seen.units([place.base for place in places])
     plain = memorisation(seen.drawn[own], seen.train, groups, own_units)
     for name in ("copied", "nearer", "alike"):
-        rows.add(f"memory.{name}", getattr(plain, name), **{**told, "weight": 0.0})
+        rows.add(f"{measure}.{name}", getattr(plain, name), **{**told, "weight": 0.0})
     return Remembered(found, tuple(drawn))
 
 
-def controls(seen: Seen, weight: float, rows: Rows) -> dict[str, Control]:
-    """How far novel prompts are answered, by judges and by text likeness: name → result."""
+def controls(seen: Seen, weight: float, rows: Rows, tagged: Tagged | None = None) -> dict[str, Control]:
+    """How far novel prompts are answered, by judges, by a tagger and by text likeness: name → result."""
     places = seen.gallery.places("novel", weight)
     found: dict[str, Control] = {}
     if places and seen.judged is not None:
         asked = [place for place in places if place.prompt.asks]
         found |= _control(seen, asked, lambda row: seen.right(row, _prompt(seen, row).asks), rows, "judges")
+    if places and tagged is not None:
+        by_tags = _control(seen, places, tagged.score, rows, "tagger", tagger=tagged.tagger.id)
+        if not by_tags:
+            rows.note(f"No word of the novel prompts is a tag that {tagged.tagger.name} knows, so it is not asked.")
+        found |= by_tags
     by_text = _text_score(seen, places)
     if places and by_text is not None:
         found |= _control(seen, places, by_text, rows, "text")
@@ -166,13 +182,13 @@ def bare_words(prompt: Prompt, trigger: str) -> str:
     return ", ".join(part for part in (piece.strip() for piece in text.split(",")) if part)
 
 
-def _control(seen: Seen, places: list[Place], score: Score, rows: Rows, by: str) -> dict[str, Control]:
+def _control(seen: Seen, places: list[Place], score: Score, rows: Rows, by: str, **more: object) -> dict[str, Control]:
     pair = _paired(seen, places, score)
     if pair is None:
         return {}
     found = control(*pair)
     for name in ("lora", "base", "difference"):
-        rows.add(f"control.{name}", getattr(found, name), by=by, kind="novel", weight=places[0].weight)
+        rows.add(f"control.{name}", getattr(found, name), by=by, kind="novel", weight=places[0].weight, **more)
     return {by: found}
 
 

@@ -1,4 +1,4 @@
-"""The prompts of an evaluation, from a TOML file: subject in views, novel combinations, unrelated scenes.
+"""The prompts of an evaluation: subject in views, novel combinations, unrelated scenes from a TOML file; captions.
 
 Not for keyword weights (`training.prompts`).
 """
@@ -15,7 +15,9 @@ from diversity.captions import normal_tag, parse
 from diversity.config import Section
 from diversity.errors import ConfigError
 from diversity.taxonomy import words
-from training.evaluate.sets import Prompt
+from training import keyed
+from training.evaluate.sets import Material, Prompt
+from training.prompts import literal
 
 FILE = Path(__file__).parents[1] / "assets" / "evaluation_prompts.toml"
 LEAST = 3  # novel prompts that are kept even where captions hold their words
@@ -92,6 +94,29 @@ def prompts(
         Prompt(line.words, "unrelated", line.shows, tuple(line.shows), words=line.words) for line in bank.unrelated
     ]
     return tuple(found)
+
+
+def of_captions(train: Material, pictures: int, seed: int) -> dict[Prompt, int]:
+    """Prompts that are captions of training pictures, each with its number of seeds; where copies are likeliest.
+
+    Copies are looked for there in the literature (Carlini et al. 2023, 2301.13188; Somepalli et al. 2023, 2212.03860
+    and 2305.20086). Every group of near-copies gives one caption, no caption comes twice, and a sample of them is
+    taken that depends on seed and captions alone. Where there are fewer captions than pictures, seeds fill up.
+
+    Args:
+        train: Pictures that were trained on, with the captions that the text encoder read.
+        pictures: How many pictures the seeds add up to; none where no picture has a caption.
+        seed: Of the sample.
+    """
+    first: dict[str, str] = {}
+    for row in sorted(range(len(train)), key=lambda row: train.contents[row]):
+        if train.captions[row]:
+            first.setdefault(train.groups[row], train.captions[row])
+    captions = sorted(set(first.values()), key=lambda caption: keyed.number("caption", seed, caption))[:pictures]
+    return {
+        Prompt(literal(caption), "caption"): (pictures - turn - 1) // len(captions) + 1
+        for turn, caption in enumerate(captions)
+    }
 
 
 SHOWN_IN = {  # framings in which a look can be seen; as the toon judges are asked

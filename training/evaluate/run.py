@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diversity.errors import InputError, WorkspaceError
+from diversity.sizes import Faces
 from training import base as bases
 from training import judges, lora, runs
 from training.config import TrainConfig
@@ -24,6 +25,7 @@ from training.evaluate.rows import Rows
 from training.evaluate.sets import EvaluationSets
 from training.evaluate.settings import EvaluateSettings
 from training.evaluate.sources import Found
+from training.evaluate.tagger import Tagger
 from training.evaluate.verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Options:
         second: The word of a second character in the same LoRA; None: from kohya's folders, if they name two.
         class_word: Stands in the trigger's place where it is left out.
         copies: A copy detector: a TorchScript file (SSCD), or a folder (DINOv2).
+        tagger: A tagger: a folder with model.onnx and selected_tags.csv, or that model; None: none.
         held_out: A folder of pictures that were not trained on; None: those that the run held out, if any.
         device, dtype, allow_download: See `training.base.load`.
     """
@@ -60,6 +63,7 @@ class Options:
     second: str | None = None
     class_word: str = ""
     copies: Path | None = None
+    tagger: Path | None = None
     held_out: Path | None = None
     device: str = "auto"
     dtype: str = "float32"
@@ -192,10 +196,13 @@ def _prepared(found: Found, base: Base, options: Options, progress: Progress) ->
         progress.note(f"Two characters: “{words[0]}” and “{words[1]}”; all but their blend is told for “{trigger}”.")
     wanted = prompts.prompts(bank, trigger, found.train.captions, class_word=options.class_word, looks=looks)
     held_out = {} if found.held_out is None else {HELD_OUT: found.held_out}
+    face_model = found.dataset.config.trainer.face_model
     tools = Tools(
         features=features.in_use(found.dataset.config.encoder),
         copies=None if options.copies is None else features.from_file(options.copies, device=base.device),
         judges=court,
+        tagger=None if options.tagger is None else Tagger(options.tagger),
+        faces=None if face_model is None else Faces(face_model),
         cache=found.dataset.folder / "cache" / "evaluation",
         progress=progress,
     )
@@ -259,6 +266,7 @@ def _stored(
         "settings": settings.model_dump(mode="json"),
         "features": None if tools.features is None else {"id": tools.features.id, "name": tools.features.name},
         "copies": None if tools.copies is None else {"id": tools.copies.id, "name": tools.copies.name},
+        "tagger": None if tools.tagger is None else {"id": tools.tagger.id, "name": tools.tagger.name},
         "advice": None if advice is None else asdict(advice),
         "created": runs.now(),
         **runs.surroundings(),

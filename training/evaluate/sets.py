@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.base import Base
 
 AT_ONCE = 8  # pictures per pass through the VAE
-Kind = Literal["subject", "novel", "unrelated"]
+Kind = Literal["subject", "novel", "unrelated", "caption"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Prompt:
     Attributes:
         text: With the trigger word in it, where it asks for the subject.
         kind: "subject": the subject in a view; "novel": the subject with what no training picture shows; "unrelated":
-            something else, no trigger.
+            something else, no trigger; "caption": as a training picture was captioned.
         shows: Attribute → label that the picture should show, in the judges' words; for the subject's own looks too
             where they are known ("hair_colour": "pink").
         asks: Attributes of `shows` that the prompt's words ask for; the others are the subject's looks.

@@ -22,7 +22,9 @@ class EvaluateSettings(Section):
     weights: tuple[float, ...] = Field(
         (0.5, 0.7, 0.85), description="further LoRA weights, for the sweep over subject and unrelated prompts"
     )
-    keyword_weights: tuple[float, ...] = Field((0.5,), description="weights of the trigger word in the prompt")
+    keyword_weights: tuple[float, ...] = Field(
+        (0.5,), description="weights of the trigger word, and of bound tags, in the prompt"
+    )
     seeds: int = Field(4, ge=1, description="pictures per subject prompt and weight")
     novel_seeds: int = Field(2, ge=1, description="pictures per novel prompt")
     unrelated_seeds: int = Field(2, ge=1, description="pictures per unrelated prompt")
@@ -30,6 +32,9 @@ class EvaluateSettings(Section):
     sweep_seeds: int = Field(2, ge=1, description="pictures per subject prompt at the further weights")
     sweep_novel_seeds: int = Field(1, ge=0, description="pictures per novel prompt at the further weights; 0: none")
     sweep_unrelated_seeds: int = Field(1, ge=1, description="pictures per unrelated prompt at the further weights")
+    caption_pictures: int = Field(
+        12, ge=0, description="pictures at captions of training pictures, where copies are likeliest; 0: none"
+    )
     binding_tags: int = Field(1, ge=0, description="bound tags that are tried out; 0: none")
     checkpoints: int = Field(5, ge=0, description="of a run that are compared, evenly over it; 0: none")
     first_seed: int = Field(90_000, ge=0, description="seeds count up from here, away from those of sample grids")
@@ -62,6 +67,7 @@ class EvaluateSettings(Section):
             sweep_seeds=2,
             sweep_novel_seeds=2,
             sweep_unrelated_seeds=2,
+            caption_pictures=0,
             binding_tags=0,
             steps=12,
             guidance=3.5,

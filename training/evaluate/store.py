@@ -33,7 +33,7 @@ PIXELS = 6000  # of a palette that are clustered
 
 SAMPLES = {
     "prompt": pl.String,  # as drawn
-    "kind": pl.String,  # subject, novel, unrelated
+    "kind": pl.String,  # subject, novel, unrelated, caption
     "view": pl.String,
     "bare": pl.Boolean,  # drawn without the trigger word
     "seed": pl.Int64,
@@ -144,9 +144,9 @@ def _samples(evaluation: Evaluation, sets: EvaluationSets) -> list[dict[str, Any
 
 def _nearest(evaluation: Evaluation, sets: EvaluationSets) -> dict[int, dict[str, Any]]:
     """Row of the gallery → its training picture: what it can be laid over where that is a copy, else the nearest."""
-    memory, copies = evaluation.findings.memory, evaluation.findings.copies
+    findings, copies = evaluation.findings, evaluation.findings.copies
     near: dict[int, dict[str, Any]] = {}
-    if memory is not None:
+    for memory in (one for one in (findings.memory, findings.captions) if one is not None):
         pairs = memory.found.pairs
         for drawn, source, likeness, ratio in zip(
             memory.drawn, pairs.nearest.tolist(), pairs.similarity.tolist(), pairs.ratio.tolist(), strict=True

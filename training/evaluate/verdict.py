@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diversity.binding import Binding
+from training.evaluate.adherence import BY, Control
+from training.evaluate.bound import Bound
 from training.evaluate.estimate import Estimate
 from training.evaluate.lora import Evaluation, Findings
 from training.evaluate.loss_gap import LEAST_GROUPS, Advice, LossGap
+from training.evaluate.overlaid import AtCaptions, Copies
 from training.evaluate.sets import EvaluationSets
-from training.evaluate.sweep import Limits
-from training.evaluate.views import spelt
+from training.evaluate.sweep import Limits, Sweep
+from training.evaluate.views import FACE, spelt
 
 VARIETY_LOST = 0.7  # ratio of Vendi scores to the base's, below which prompts are answered alike
 BLENDS = 0.25  # of the way from one character to the other
@@ -125,12 +128,23 @@ def _evidence(findings: Findings, advice: Advice | None) -> Iterator[Evidence]:
     for one in findings.bound:
         if one.dragged.above(0):
             yield Evidence("binding", f"Adding “{one.tag}” to a prompt drags {spelt(one.look)} along.", "bad")
+            yield from _relieved(one)
     if advice is not None and advice.step is not None:
         words = f"Held-out pictures are drawn best at step {advice.step:,}"
         if advice.overfits_from is not None:
             yield Evidence("checkpoints", f"{words}; from step {advice.overfits_from:,} on they get worse.", "bad")
         else:
             yield Evidence("checkpoints", f"{words}.", "good")
+
+
+def _relieved(one: Bound) -> Iterator[Evidence]:
+    """Which of the two knobs takes more of it off, where that is sure."""
+    for soft in one.softened:
+        knobs = (f"“{one.tag}” at {soft.weight:g} in the prompt", f"the LoRA at {soft.weight:g} of its weight")
+        if soft.relief.above(0) or soft.relief.below(0):
+            better, worse = knobs if soft.relief.value > 0 else knobs[::-1]
+            text = f"{better[0].upper()}{better[1:]} drags less of it along than {worse}."
+            yield Evidence("binding", text, "open")
 
 
 def _losses(gaps: Mapping[str, LossGap]) -> Iterator[Evidence]:
@@ -160,6 +174,8 @@ def _copies(findings: Findings) -> Iterator[Evidence]:
             yield Evidence("copies", text, "bad" if copied > Limits().copies * len(total) else "open")
         else:
             yield Evidence("copies", f"None of {len(total)} pictures is a copy of a training picture.", "good")
+    if copies is not None and copies.captions is not None:
+        yield _at_captions(copies, copies.captions)
     if memory is not None and memory.found.nearer.known:
         nearer = memory.found.nearer
         if nearer.above(0.5):
@@ -167,6 +183,17 @@ def _copies(findings: Findings) -> Iterator[Evidence]:
                 f"Pictures lie nearer to the training set than its own pictures lie to one another ({_span(nearer)})."
             )
             yield Evidence("copies", text, "open")
+
+
+def _at_captions(copies: Copies, found: AtCaptions) -> Evidence:
+    copied, tries = sum(copies.is_copy(row) for row in found.drawn), len(found.drawn)
+    beyond = found.difference.above(0) and found.difference.value > Limits().copies
+    text = "Asked for training pictures with their own captions, it draws "
+    if not copied:
+        return Evidence("copies", f"{text}no copy in {tries} tries.", "good")
+    base = f"in {_percent(found.base.value)} of its own" if found.base.value else "in none"
+    text += f"a copy in {copied} of {tries} tries; the base {base}."
+    return Evidence("copies", text, "bad" if beyond else "open")
 
 
 def _drift(findings: Findings) -> Iterator[Evidence]:
@@ -186,23 +213,30 @@ def _drift(findings: Findings) -> Iterator[Evidence]:
         )
         lost = variety.ratio.below(1) and variety.ratio.value < VARIETY_LOST
         yield Evidence("variety", words, "bad" if lost else "good" if variety.ratio.low >= VARIETY_LOST else "open")
-    for by, control in findings.control.items():
-        if by == "judges" or "judges" not in findings.control:
-            change = control.difference
-            if by == "judges":
-                shown, base = _percent(control.lora.value), _percent(control.base.value)
-                text = f"{shown} of what novel prompts ask for is shown; the base shows {base}."
-            else:
-                moved = f"{change.value:+.3f} ({change.low:.3f} to {change.high:.3f})"
-                text = f"Likeness to the words of novel prompts changed by {moved}."
-            lost = change.below(0) and change.value < -Limits().control
-            kept = not change.below(0) and change.low >= -Limits().control
-            yield Evidence("control", text, "bad" if lost else "good" if kept else "open")
+    by = next((name for name in BY if name in findings.control), None)
+    if by is not None:
+        yield _answered(by, findings.control[by])
     if findings.leak is not None and findings.leak.share.known:
         share = findings.leak.share
         text = f"{_percent(share.value)} of the effect is there without the trigger word ({_span(share)})."
         leaks = share.above(0) and share.value > LEAKS
         yield Evidence("leak", text, "bad" if leaks else "good" if share.high <= LEAKS else "open")
+
+
+def _answered(by: str, control: Control) -> Evidence:
+    """Whether novel prompts are still answered, as the surest of what was asked says."""
+    change = control.difference
+    shown, base = _percent(control.lora.value), _percent(control.base.value)
+    if by == "judges":
+        text = f"{shown} of what novel prompts ask for is shown; the base shows {base}."
+    elif by == "tagger":
+        text = f"The tagger sees {shown} of the tags that novel prompts ask for; of the base's pictures {base}."
+    else:
+        moved = f"{change.value:+.3f} ({change.low:.3f} to {change.high:.3f})"
+        text = f"Likeness to the words of novel prompts changed by {moved}."
+    lost = change.below(0) and change.value < -Limits().control
+    kept = not change.below(0) and change.low >= -Limits().control
+    return Evidence("control", text, "bad" if lost else "good" if kept else "open")
 
 
 def _blend(findings: Findings) -> Iterator[Evidence]:
@@ -254,9 +288,7 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
         yield f"Add pictures unlike those there: other outfits, poses, places, sides.{like}"
     for name in _copied_sources(evaluation, sets):
         yield f"“{name}” is copied: add neighbours of it (the same view, another moment), or show it less often."
-    if findings.sweep is not None and not findings.sweep.unlearned:
-        for view in findings.sweep.failing:
-            yield f"{spelt(view).capitalize()}: no weight draws it as in real pictures. Add pictures of this view."
+    yield from _failing(findings.sweep)
     if "colours" in bad:
         yield "Vary backgrounds and light, or cut the subject out: the set's colours are learnt as part of the subject."
     if "leak" in bad:
@@ -270,6 +302,15 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
     for tag in findings.bindings:
         if tag.state == "bound":
             yield _bound(tag)
+
+
+def _failing(sweep: Sweep | None) -> Iterator[str]:
+    """What to add for views that no weight draws; nothing where none at all is learnt."""
+    for view in () if sweep is None or sweep.unlearned else sweep.failing:
+        add = "Add pictures of this view."
+        if view.endswith(f"/{FACE}"):  # claim C8
+            add = "Add sharp full- and half-body pictures rather than more headshots."
+        yield f"{spelt(view).capitalize()}: no weight draws it as in real pictures. {add}"
 
 
 def _bound(one: Binding) -> str:
@@ -300,7 +341,7 @@ def _of(evidence: Sequence[Evidence], topic: str) -> str:
 
 
 def _views_in(text: str, views: Sequence[str]) -> str:
-    for view in views:
+    for view in sorted(views, key=len, reverse=True):  # "full_body/front" before "full_body"
         text = text.replace(view, spelt(view))
     return text
 

@@ -5,6 +5,7 @@ Not for finding views in pictures or captions: that is `diversity.views`.
 
 from __future__ import annotations
 
+FACE = "face"  # last part of labels of faces: "full_body/front/face"
 SIDES = {
     "front": " from the front",
     "three_quarter": " at a three-quarter angle",
@@ -15,6 +16,9 @@ SIDES = {
 
 
 def spelt(label: str) -> str:
-    """The label full_body/back as "full-body from behind"."""
-    framing, _, side = label.partition("/")
+    """The label full_body/back as "full-body from behind"; that of a face as "the face in full-body pictures …"."""
+    whole = label.removesuffix(f"/{FACE}")
+    framing, _, side = whole.partition("/")
+    if whole != label:
+        return f"the face in {framing.replace('_', '-')} pictures{SIDES.get(side, '')}"
     return framing.replace("_", "-") + SIDES.get(side, "")

@@ -115,3 +115,9 @@ def test_too_few_pictures_of_one_are_said(monkeypatch: pytest.MonkeyPatch) -> No
 def test_another_trigger_is_put_in_the_words_place() -> None:
     assert module._named("hero, full body, superhero", "hero", "mira") == "mira, full body, superhero"
     assert module._named("full body", "", "mira") == "mira, full body"
+
+
+def test_a_word_of_several_tags_is_held_where_all_of_them_are() -> None:
+    assert module._holds("anna, smile, Red Coat", "anna, red coat")
+    assert not module._holds("anna, smile, blue coat", "anna, red coat")
+    assert not module._holds("joanna, red coat", "anna, red coat")

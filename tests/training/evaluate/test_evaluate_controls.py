@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 import toys
 from PIL import Image
+from toys import Draw, at
 
 from training import base as bases
 from training import lora
 from training.base import Base
-from training.evaluate import drawing, verdict
+from training.evaluate import verdict
 from training.evaluate.lora import Evaluation, Tools, evaluate_lora
 from training.evaluate.sets import EvaluationSets, Material, Prompt
-from training.generate import GenerationPlan, Sample
 from training.judges import Judgement
 from training.lora import Adapter, LoraSettings
 
-Draw = Callable[[int, float, str], Image.Image]  # number of a picture, weight of the LoRA (0: base), prompt
 QUICK = toys.QUICK.model_copy(update={"weights": (0.5,), "keyword_weights": (0.5,), "novel_seeds": 2})
 
 
@@ -48,28 +47,9 @@ def evaluated(
     world: tuple[Base, Adapter, EvaluationSets], draw: Draw, monkeypatch: pytest.MonkeyPatch, court: bool = False
 ) -> Evaluation:
     """The evaluation of a LoRA that draws what `draw` says."""
-
-    def generate(base: Base, adapters: Sequence[Adapter], plan: GenerationPlan) -> Iterator[Sample]:
-        weight = plan.weights[0] if adapters else 0.0
-        for index, prompt in enumerate(plan.prompts):
-            for number, seed in enumerate(plan.seeds):
-                yield Sample(draw(sum(map(ord, prompt)) * 7 + number, weight, prompt), prompt, index, seed, weight)
-
-    monkeypatch.setattr(drawing, "generate", generate)
+    toys.draws(monkeypatch, draw)
     tools = Tools(features=toys.Toy(), judges=Court() if court else None)  # type: ignore[arg-type]
     return evaluate_lora(*world, QUICK, tools)
-
-
-def at(found: Evaluation, measure: str, **settings: object) -> float:
-    rows = found.rows.to_dicts()
-    values = [
-        row["value"]
-        for row in rows
-        if row["measure"] == measure
-        and all(json.loads(row["settings"]).get(key) == value for key, value in settings.items())
-    ]
-    assert values, f"{measure} {settings}"
-    return float(values[0])
 
 
 def test_a_lora_that_only_copies_is_told(

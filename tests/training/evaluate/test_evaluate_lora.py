@@ -13,12 +13,13 @@ import torch
 import toys
 
 from training import base as bases
-from training import lora
+from training import lora, prompts
 from training.base import Base
 from training.evaluate import drawing, grid
 from training.evaluate.lora import Evaluation, Tools, evaluate_lora, loss_gaps
+from training.evaluate.measures import bare_words
 from training.evaluate.rows import ROWS
-from training.evaluate.sets import EvaluationSets
+from training.evaluate.sets import EvaluationSets, Prompt
 from training.evaluate.weighted import alone
 from training.lora import Adapter, LoraSettings
 
@@ -125,6 +126,24 @@ def test_what_the_base_gives_is_shared_by_all_loras(
     assert all(drawn), "the base was drawn again"
 
 
+def test_a_lora_that_says_what_it_is_kept_as_is_drawn_once_and_gives_the_same_again(
+    world: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, adapter, sets = world
+    tools = Tools(features=toys.Toy(), cache=tmp_path)
+    plain = evaluate_lora(base, adapter, sets, toys.QUICK, tools)
+    monkeypatch.setattr(adapter, "kept_as", "one")
+    first = evaluate_lora(base, adapter, sets, toys.QUICK, tools)
+    monkeypatch.setattr(drawing, "generate", None)  # nothing is drawn any more
+    monkeypatch.setattr(grid, "squared_errors", None)
+    again = evaluate_lora(base, adapter, sets, toys.QUICK, tools)
+    assert plain.rows.equals(first.rows)
+    assert first.rows.equals(again.rows)
+    monkeypatch.setattr(adapter, "kept_as", "another")
+    with pytest.raises(TypeError):
+        evaluate_lora(base, adapter, sets, toys.QUICK, tools)
+
+
 def test_without_held_out_pictures_what_needs_them_is_left_out_and_said(world: Trained, cache: Path) -> None:
     base, adapter, sets = world
     bare = replace(sets, held_out={}, train=replace(sets.train, latents=(), masks=()))
@@ -189,6 +208,13 @@ def test_an_adapter_is_alone_for_a_while(world: Trained) -> None:
 )
 def test_only_the_trigger_gets_a_keyword_weight(text: str, weight: float, said: str) -> None:
     assert drawing.weighted(text, "hero", weight) == said
+
+
+def test_a_trigger_of_several_tags_is_weighted_and_left_out_whole() -> None:
+    trigger = r"mira \(game\), blue coat"
+    softer = drawing.weighted(f"{trigger}, red hat", trigger, 0.5)
+    assert prompts.parse(softer) == [("mira (game), blue coat", 0.5), (", red hat", 1.0)]
+    assert bare_words(Prompt(f"{trigger}, red hat", "novel"), trigger) == "red hat"
 
 
 def test_a_spread_takes_a_picture_of_every_group_first(world: Trained) -> None:

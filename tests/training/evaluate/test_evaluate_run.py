@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ import toys
 from sets import small_set
 
 from diversity.dataset import Dataset
-from diversity.errors import ConfigError, DiversityError, InputError
+from diversity.errors import ConfigError, DiversityError, EncoderError, InputError
 from diversity.progress import Silent
 from training import runs
 from training.commands import evaluate as command
@@ -212,3 +213,14 @@ def test_features_of_a_torchscript_file_are_unit_rows_and_named_by_content(tmp_p
 def test_the_record_of_a_run_is_found_by_its_id(world: World) -> None:
     dataset, run, _ = world
     assert runs.find(run.id, dataset).folder == run.folder
+
+
+def test_a_tagger_that_is_not_there_is_a_plain_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, run, _ = world
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(features, "in_use", lambda config: toys.Toy())
+    parser = argparse.ArgumentParser()
+    command.arguments(parser, "evaluate")
+    asked = parser.parse_args([run.id, "--tagger", "nowhere/model.onnx"])
+    with pytest.raises(EncoderError, match=r"There is no file .*model\.onnx"):
+        evaluate_run(run, replace(OPTIONS, tagger=asked.tagger), Silent())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from training.base import Base
+from training.evaluate import drawing
+from training.evaluate.lora import Evaluation
 from training.evaluate.sets import EvaluationSets, Material, Prompt
 from training.evaluate.settings import EvaluateSettings
+from training.generate import GenerationPlan, Sample
+from training.lora import Adapter
+
+Draw = Callable[[int, float, str], Image.Image]  # number of a picture, weight of the LoRA (0: base), prompt
 
 VIEWS = ("headshot/front", "full_body/back", "full_body/front")
 QUICK = EvaluateSettings(
@@ -24,6 +32,7 @@ QUICK = EvaluateSettings(
     sweep_unrelated_seeds=2,
     untriggered_seeds=1,
     sweep_seeds=2,
+    caption_pictures=4,
     binding_tags=0,
     steps=1,
     guidance=1.0,
@@ -76,3 +85,26 @@ def prompts() -> tuple[Prompt, ...]:
 
 def sets(base: Base, n: int = 10) -> EvaluationSets:
     return EvaluationSets(material(base, n, 1), {"common": material(base, n, 2)}, None, prompts(), "hero")
+
+
+def draws(monkeypatch: pytest.MonkeyPatch, draw: Draw) -> None:
+    """From now on a LoRA, and the base, draw what `draw` says."""
+
+    def generate(base: Base, adapters: Sequence[Adapter], plan: GenerationPlan) -> Iterator[Sample]:
+        weight = plan.weights[0] if adapters else 0.0
+        for index, prompt in enumerate(plan.prompts):
+            for number, seed in enumerate(plan.seeds):
+                yield Sample(draw(sum(map(ord, prompt)) * 7 + number, weight, prompt), prompt, index, seed, weight)
+
+    monkeypatch.setattr(drawing, "generate", generate)
+
+
+def at(found: Evaluation, measure: str, **settings: object) -> float:
+    """The first value of a measure whose settings agree."""
+    values = [
+        row["value"]
+        for row in found.rows.to_dicts()
+        if row["measure"] == measure and settings.items() <= json.loads(row["settings"]).items()
+    ]
+    assert values, f"{measure} {settings}"
+    return float(values[0])
