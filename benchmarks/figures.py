@@ -181,6 +181,7 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "peers": peers.section,
     "stages": peers.stages,
 }
+LADDER = Path(__file__).parent / "richness" / "results" / "readme.md"  # as `benchmarks.richness.report` wrote it
 README_TABLES: dict[str, Callable[[Any], str]] = {"strategies": strategies.readme, "peers": peers.readme}
 
 
@@ -197,7 +198,7 @@ def readme(text: str) -> str:
         file = RESULTS / f"{name}.json"
         if file.is_file():
             text = filled(text, name, write(json.loads(file.read_text(encoding="utf-8"))))
-    return text
+    return filled(text, "ladder", LADDER.read_text(encoding="utf-8").strip()) if LADDER.is_file() else text
 
 
 def page() -> str:
