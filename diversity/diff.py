@@ -23,8 +23,8 @@ SHOWN = 12  # paths per kind of change on a terminal
 MEASURES = {
     "set.pictures": "pictures",
     "set.distinct": "distinct pictures",
-    "set.effective_rank": "acts like different pictures (effective rank)",
-    "set.vendi_1": "acts like different pictures (Vendi score)",
+    "set.effective_rank": "acts like different pictures",
+    "set.vendi_1": "richness (Vendi score)",
     "set.taxonomy_coverage": "share of wanted views that are there",
 }
 STAGES = ("scan", "label", "dedup", "views", "select", "score")

@@ -162,7 +162,7 @@ class RunFacts:
 
     def richness(self) -> dict[str, Any] | None:
         """How many different pictures the set acts like."""
-        return self.score("richness.vendi_1")
+        return self.score("richness.effective_rank")
 
 
 def _plain(row: Row, trigger: str) -> str:

@@ -94,7 +94,7 @@ def _render(runs: Sequence[One], rungs: Sequence[One], left_out: int, book: Book
         known = run_words.of(measure)
         own, others = (_points(some, measure) for some in (runs, rungs))
         if own or others:
-            axis = "different pictures that the set acts like"
+            axis = "richness of the set (Vendi score)"
             drawn[measure.replace(".", "-")] = run_charts.cloud(known.name, own, others, axis, share=known.share)
             titles[measure.replace(".", "-")] = known.name
     more = {
@@ -174,7 +174,7 @@ def _points(some: Sequence[One], measure: str) -> list[Point]:
         row = one.scores.get(measure)
         if row is not None and one.rich is not None:
             low, high = (row[end] for end in ("low", "high"))
-            text = f"{run_words.of(measure).name}: {_spelt(row)}; acts like {_spelt(one.rich)}"
+            text = f"{run_words.of(measure).name}: {_spelt(row)}; richness {_spelt(one.rich)}"
             points.append(Point(one.rich["value"], row["value"], low, high, one.card, one.name, text, one.group))
     return points
 

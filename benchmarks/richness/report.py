@@ -108,7 +108,7 @@ def figure(rows: Sequence[Row], file: Path) -> None:
             axis.scatter(rich[mine], values[mine], s=sizes, c=colour, alpha=0.7, linewidths=0, label=kind)
         if np.isfinite(rich + values).any():  # an axis without a point cannot be logarithmic
             axis.set_xscale("log")
-        axis.set_xlabel("acts like so many pictures")
+        axis.set_xlabel("richness (Vendi score)")
         axis.set_title(f"{end.name}  {end.what}", fontsize=9)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)

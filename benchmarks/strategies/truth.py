@@ -64,7 +64,7 @@ MEASURES: dict[str, Measure] = {
     "rare": Measure("rare recall", f"Share of the pictures of rare views (at most {RARE_UP_TO} in the set) kept."),
     "copies": Measure("copies left", "Share of the kept pictures that show what another kept one shows.", False),
     "richness": Measure(
-        "acts like", "Vendi score of what is kept, in an encoder that the strategies did not see.", share=False
+        "richness", "Vendi score of what is kept, in an encoder that the strategies did not see.", share=False
     ),
     "coverage": Measure(
         "pool covered", "Share of the set's different pictures with a kept one within reach, in that other encoder."

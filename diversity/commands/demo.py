@@ -30,7 +30,7 @@ class Comparison:
     """
 
     base: str = "toon"
-    train: Sequence[str] = ("--steps", "150", "--lr", "1e-3", "--rank", "8", "--seed", "0")
+    train: Sequence[str] = ("--steps", "150", "--lr", "2e-3", "--rank", "8", "--seed", "0")
     evaluate: Sequence[str] = ("--quick",)
     pictures: int = 40
     unseen: int = 16

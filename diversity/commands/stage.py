@@ -24,6 +24,7 @@ FORMATS = (
     "webdataset, table or kohya; may be repeated"
 )
 DEFAULT = Path()
+KEEP = "pictures to keep, or 'auto' for the elbow (default: all distinct; export and report: as it was selected last)"
 MOVE = "move what was not selected out of PICTURES (default: to _rejects/NAME beside it)"
 
 
@@ -38,27 +39,31 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
         add_export(parser)
         rejects = parser.add_mutually_exclusive_group()
         rejects.add_argument("--move-rejects", nargs="?", const=DEFAULT, type=Path, metavar="FOLDER", help=MOVE)
-        rejects.add_argument("--undo-rejects", nargs="?", const=DEFAULT, type=Path, metavar="FOLDER", help="and back")
+        rejects.add_argument(
+            "--undo-rejects", nargs="?", const=DEFAULT, type=Path, metavar="FOLDER", help="move them back"
+        )
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """How many pictures stay, and how."""
-    parser.add_argument("--keep", type=_keep, help="pictures to keep, or 'auto' for the elbow (default: all distinct)")
+    parser.add_argument("--keep", type=_keep, help=KEEP)
     parser.add_argument("--strategy", help="how to choose (default: facility_location)")
-    parser.add_argument("--alpha", type=float, help="balance: 0 equal weight per view, 1 as found (default: 0.5)")
-    parser.add_argument("--initial", metavar="NAME", help="grow an earlier selection, for example default")
+    parser.add_argument(
+        "--alpha", type=float, help="balance: 0 the same for every crowd of alike pictures, 1 as found (default: 0.5)"
+    )
+    parser.add_argument("--initial", metavar="NAME", help="grow an earlier selection, named here: all of it stays")
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Which formats are written."""
     parser.add_argument("--for", dest="formats", action="append", metavar="FORMAT", help=FORMATS)
-    parser.add_argument("--trigger", help="word put first in every caption; '' for none")
+    parser.add_argument("--trigger", help="word or words put first in every caption; '' for none")
     parser.add_argument("--leave-out", metavar="GROUPS", help="write captions without tags on artist, quality, rating")
     parser.add_argument("--resolution", type=int, help="training resolution in pixels (default: the format's own)")
     parser.add_argument("--epochs", type=int, help="epochs you would train without repeats: what to set instead")
     parser.add_argument("--control", metavar="FOLDER", help="control pictures of an edit set; remembered, '' forgets")
     parser.add_argument("--fit", choices=("none", "resize", "crop"), help="reduce or cut pictures to their bucket")
-    parser.add_argument("--force", action="store_true", help="replace files that are not an earlier export of ours")
+    parser.add_argument("--force", action="store_true", help="put files aside that are not an earlier export of ours")
 
 
 def sections(options: argparse.Namespace) -> dict[str, dict[str, object]]:

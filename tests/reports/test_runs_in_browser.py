@@ -103,7 +103,7 @@ def test_hover_shows_a_run_with_its_sample_and_a_lora_of_the_ladder_without(page
         page.wait_for_timeout(400)
         tips = [tip for tip in page.evaluate(TOOLTIP) if name in tip[0]]
         assert tips
-        assert "acts like" in tips[0][0]
+        assert "richness" in tips[0][0]
         assert (tips[0][1] > 0) is picture
     page.mouse.click(x, y)
     card = page.locator("#card")

@@ -1,1 +1,1 @@
-"""`diversity train`, `runs`, `generate`, `lora` and `pick`: arguments and printing, no logic."""
+"""`diversity train`, `runs`, `generate`, `lora`, `evaluate` and `pick`: arguments and printing, no logic."""

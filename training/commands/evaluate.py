@@ -20,16 +20,21 @@ PAGES = "diversity.pages"  # entry points of the report room
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """What to evaluate, on what, and how thoroughly."""
+    parser.description = (
+        "Measure how far a LoRA overfits, copies, leaks and drifts, say at which weight and step to use it, and what "
+        "to change in the pictures."
+    )
+    parser.epilog = "Example: diversity evaluate --lora my.safetensors --base MODEL --pictures FOLDER --held-out FOLDER"
     parser.add_argument(
         "run", nargs="*", metavar="RUN", help="a run's folder or id; several: the folds of one set, judged together"
     )
     parser.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA of any trainer, with --base and --pictures")
     parser.add_argument("--base", help="toon, a hub name, a folder or a .safetensors file (default: the run's own)")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="what a LoRA of another trainer was trained on")
-    parser.add_argument("--workspace", type=Path, help="of PICTURES (default: _diversity/NAME beside it)")
+    parser.add_argument("--workspace", type=Path, help="of --pictures (default: _diversity/NAME beside it)")
     parser.add_argument("--quick", action="store_true", help="fewer pictures and weights")
     parser.add_argument(
-        "--trigger", help="the subject's word (default: the run's, or the tag that most captions share)"
+        "--trigger", help="the subject's word or words (default: the run's, or the tag that most captions share)"
     )
     parser.add_argument(
         "--second-trigger",
@@ -44,11 +49,19 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--held-out", type=Path, metavar="FOLDER", help="pictures of the subject that were not trained on"
     )
-    parser.add_argument("--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript, or DINOv2")
+    parser.add_argument(
+        "--copies", type=Path, metavar="FILE", help="a copy detector: SSCD's TorchScript file, or a folder of DINOv2"
+    )
     parser.add_argument(
         "--tagger", type=Path, metavar="FOLDER", help="a WD tagger: model.onnx beside selected_tags.csv"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of docs/evaluate.md; may be repeated",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16 (default: float32)")
     parser.add_argument("--allow-download", action="store_true", help="let a base model be fetched from the hub")

@@ -12,6 +12,11 @@ PAGES = "diversity.pages"  # entry points of the report room: name → write(dat
 
 def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Where the samples are, and what is known about them."""
+    parser.description = (
+        "Say which checkpoint and weight to use, from the sample pictures that a trainer wrote; needs no base model "
+        "and no LoRA."
+    )
+    parser.epilog = "Example: diversity pick PICTURES --samples output/sample"
     add_common(parser)
     parser.add_argument("--samples", type=Path, required=True, help="the folder of sample pictures")
     parser.add_argument(
@@ -20,7 +25,9 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--trigger", help="the word that stands for the subject (default: from the captions)")
     parser.add_argument("--run", metavar="NAME", help="the run to judge, where the samples are of several")
     parser.add_argument("--grid", action="store_true", help="write a grid of what to draw even where there is enough")
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE", help="a checkpoint, for the grid")
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="FILE", help="a checkpoint, for the grid; may be repeated"
+    )
     parser.add_argument("--base", metavar="FILE", help="the base model's file name, for the grid")
     parser.add_argument("--size", type=int, default=512, help="pixels of the grid's pictures (default: 512)")
     parser.add_argument("--out", type=Path, help="the HTML page (default: reports/pick-NAME.html in the workspace)")

@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--rank", type=int, help="of the LoRA (default: from how many distinct pictures there are)")
     parser.add_argument("--lr", type=float, help="learning rate (default: the optimiser's)")
     parser.add_argument("--seed", type=int, help="of everything that is drawn (default: 0)")
-    parser.add_argument("--trigger", help="the subject's word, put first in every caption (default: none)")
+    parser.add_argument("--trigger", help="the subject's word or words, put first in every caption (default: none)")
     parser.add_argument(
         "--prompt",
         action="append",

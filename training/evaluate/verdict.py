@@ -88,7 +88,7 @@ def judge(evaluation: Evaluation, sets: EvaluationSets, advice: Advice | None = 
     elif gap is None or gap.verdict == "too few groups":
         state, headline = "open", _untold(gap)
     elif _unlearnt(findings):
-        state, headline = "unlearnt", "It has not learnt anything yet that can be told."
+        state, headline = "unlearnt", f"Its pictures show nothing for sure yet: {gap.sentence()}."
     elif gap.verdict == "gap":
         state, headline = "sound", f"Sound, though closer to its own pictures: {gap.sentence()}."
     else:
@@ -282,7 +282,7 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
     findings, bad = evaluation.findings, {one.topic for one in evidence if one.state == "bad"}
     gap = _first(findings.gaps)
     overfit = gap is not None and gap.verdict == "overfit"
-    acts = _number(evaluation, "richness.vendi_1")
+    acts = _number(evaluation, "richness.effective_rank")
     if overfit or bad & {"copies", "variety"}:
         like = f" {len(sets.train)} pictures act like about {acts:.0f} different ones." if acts is not None else ""
         yield f"Add pictures unlike those there: other outfits, poses, places, sides.{like}"
