@@ -24,8 +24,8 @@ from diversity.verdicts import in_numbers
 from reports import charts, dataset_report, words
 from reports.facts import SCHEMAS, Facts
 
-SECTIONS = ["verdict", "add", "views", "copies", "rare", "bound", "map", "weights", "trainer", "problems"]
-SECTIONS += ["pictures", "numbers"]
+SECTIONS = ["verdict", "add", "views", "copies", "rare", "bound", "map", "weights", "trainer", "forecast"]
+SECTIONS += ["problems", "pictures", "numbers"]
 Make = Callable[..., Dataset]
 
 

@@ -98,7 +98,7 @@ def test_keyboard_reaches_filters_and_cards(open_page: Open, report: tuple[Datas
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.locator("#chart-map").scroll_into_view_if_needed()
-    page.locator("#rare summary").last.focus()
+    page.locator("#bound summary").last.focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.name") == "layer"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
