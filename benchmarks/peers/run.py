@@ -52,6 +52,7 @@ class Settings:
         pythons: Peer → its interpreter, or why there is none.
         timed: Whether seconds and memory are reported.
         quick: Whether pictures are the sample set's alone, and slow runs are repeated less.
+        only: Inputs whose label holds this are run.
     """
 
     cache: Path
@@ -59,6 +60,7 @@ class Settings:
     pythons: Mapping[str, Path | Absent] = field(default_factory=dict)
     timed: bool = True
     quick: bool = False
+    only: str = ""
 
     @property
     def patience(self) -> float:
@@ -174,7 +176,7 @@ def rows(tasks: Sequence[str], peers: Sequence[str], settings: Settings, done: d
     for name in tasks:
         for job in TASKS[name].jobs(made, not settings.timed or (settings.quick and TASKS[name].pictures)):
             for peer in [*(TASKS[name].peers or [ALONE]), *TASKS[name].absent]:
-                if peer not in peers:
+                if peer not in peers or settings.only not in job.label:
                     continue
                 how = [settings.repeats, settings.timed, settings.quick, str(settings.pythons.get(peer))]
                 key = record.digest([name, peer, job.label, how, _versions()])
@@ -213,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--task", action="append", choices=TASKS, help="default: all")
     parser.add_argument("--peer", action="append", choices=[*PEERS, *BESIDE, ALONE], help="default: all")
+    parser.add_argument("--input", default="", help="only inputs whose name holds this")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
     parser.add_argument("--fastdup", type=Path, help="an interpreter that has fastdup")
@@ -229,7 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = [name for name in PEERS if name in peers and any(name in TASKS[task].peers for task in names)]
     pythons = interpreters(asked, options.cache, options.fastdup, INSTALLING if options.quick else math.inf)
     repeats = 1 if options.check else max(options.repeats, 1)
-    settings = Settings(options.cache, repeats, pythons, timed=not options.check, quick=options.quick)
+    settings = Settings(
+        options.cache, repeats, pythons, timed=not options.check, quick=options.quick, only=options.input
+    )
     stored = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.is_file() and not options.fresh else []
     done = {row["key"]: row for row in map(json.loads, filter(lambda text: text.endswith("}"), stored))}
     found: list[Row] = []

@@ -53,6 +53,21 @@ def planned() -> list[Job]:
     return jobs([toon.name for toon in people.toons()], [model.name for model in people.kaykit()])
 
 
+def share(todo: list[Job], part: str) -> list[Job]:
+    """Every n-th job from the k-th on, for part "k/n": parts are as balanced as the whole.
+
+    Raises:
+        InputError: `part` is not so written.
+    """
+    try:
+        k, n = map(int, part.split("/"))
+    except ValueError:
+        k = n = 0
+    if not 1 <= k <= n:
+        raise InputError(f"There is no part '{part}'.", "", "Write 1/2 and 2/2 for two halves.")
+    return todo[k - 1 :: n]
+
+
 def done(results: Path) -> dict[str, dict[str, Any]]:
     """Rows by id, of every block's file.
 
@@ -148,12 +163,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--threads", type=int, help="torch threads")
     parser.add_argument("--train-only", action="store_true", help="train, and leave measuring to a later call")
+    parser.add_argument(
+        "--part", default="1/1", help="k/n: every n-th LoRA; one call for each part, each with a --work of its own"
+    )
     parser.add_argument("--plan", action="store_true", help="print what is missing, and stop")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
-        todo = planned()
+        todo = share(planned(), args.part)
         if args.plan:
             known = done(args.results)
             print("\n".join(job.id for job in todo if job.id not in known))

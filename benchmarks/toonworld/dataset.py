@@ -133,7 +133,7 @@ def augment(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
     shrink = picture.shape[0] > size
     mode = cv2.INTER_AREA if shrink and rng.random() < 0.6 else cv2.INTER_LINEAR
     values = cv2.resize(picture, (size, size), interpolation=mode).astype(np.float32)
-    values = _recolour(values, rng)
+    values = recolour(values, rng)
     if rng.random() < 0.15:
         values = cv2.GaussianBlur(values, (0, 0), float(rng.uniform(0.4, 1.6)))
     if rng.random() < 0.15:
@@ -156,7 +156,7 @@ def _crop(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.ascontiguousarray(picture[top : top + high, left : left + wide])
 
 
-def _recolour(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def recolour(values: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Brightness, contrast, colour cast, saturation; sometimes grey."""
     if rng.random() < 0.75:
         gain = rng.uniform(0.7, 1.35) * (1 + rng.normal(0, 0.05, 3))

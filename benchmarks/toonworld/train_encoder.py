@@ -1,9 +1,9 @@
 """Train the toon encoder: ``python -m benchmarks.toonworld.train_encoder --data DIR --out
 diversity/assets/toon_encoder --seed 0``.
 
-A small CLIP (open_clip, local folder) on renders alone. Every phrase of a caption states one label, so which texts
-are true of which pictures is known exactly: the contrastive loss has all true pairs as positives. Resumes from
-``--work`` checkpoints.
+A small CLIP (open_clip, local folder) on renders. Every phrase of a caption states one label, so which texts are true
+of which pictures is known exactly: the contrastive loss has all true pairs as positives. With ``--shared`` photos keep
+what ImageNet's MobileNetV2 tells apart (`photos.py`). Resumes from ``--work`` checkpoints.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from benchmarks.toonworld import pretrained, vocabulary
 from benchmarks.toonworld.captions import dress, phrase
 from benchmarks.toonworld.dataset import AXES, Batch, ToonSet, corpus, plain
 from benchmarks.toonworld.fitting import Fit, cosine, set_rate, update_average
+from benchmarks.toonworld.photos import Holding, Photos, Teacher
 
 DIM = 192
 IMAGE_SIZE = 96
+FIRST_SIZE, FIRST_SHARE = 80, 0.75  # pixels of the first steps, and their share: a third cheaper, as good to learn from
 AXIS_WEIGHT = {"framing": 1.0, "side": 1.5}
 OTHER_AXIS_WEIGHT, OTHER_AXES = 0.25, 2
 EMA_DECAY = 0.98
 PAIR_WEIGHT, PAIR_TEMPERATURE = 0.6, 0.08
+ALIKE_WEIGHT, TOLD_WEIGHT, RENDERS_TOLD_WEIGHT = 1.0, 2.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,26 @@ class Settings:
     steps: int
     seed: int
     batch: int = 48
-    rate: float = 8e-4
+    photos: int = 24
+    rate: float = 6e-4
     text_rate: float = 1.5e-3
     head_rate: float = 5e-3
     decay: float = 0.05
     warmup: int = 30
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Photos, and who sees in them what shall not be forgotten."""
+
+    photos: Photos
+    teacher: Teacher
+
+    @staticmethod
+    def of(shared: Path) -> Anchor:
+        """From ../shared/data."""
+        photos = Photos(shared / "caltech101", shared / "fast_neardup")
+        return Anchor(photos, Teacher(next((shared / "weights").glob("mobilenet*.safetensors"))))
 
 
 def model_config(vocabulary_size: int) -> dict[str, Any]:
@@ -80,6 +98,12 @@ def model_config(vocabulary_size: int) -> dict[str, Any]:
     }
 
 
+def as_pixels(pictures: np.ndarray) -> Tensor:
+    """Pictures uint8 [n, s, s, 3] as float32 [n, 3, s, s] in -1..1."""
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float()
+    return pixels / 127.5 - 1.0
+
+
 class Student(nn.Module):
     """The CLIP model and auxiliary linear heads (every axis, azimuth) that are dropped on export."""
 
@@ -91,12 +115,12 @@ class Student(nn.Module):
         self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         self.spread = nn.BatchNorm1d(DIM, affine=False)
         self.azimuth = nn.Linear(DIM, 2)
+        self.holding = Holding(DIM)
         self.heads = nn.ModuleDict({axis: nn.Linear(DIM, len(names[axis])) for axis in AXES})
 
     def images(self, pictures: np.ndarray) -> Tensor:
         """Rows float32 [n, DIM], not yet of unit length, of uint8 [n, s, s, 3] pictures."""
-        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float()
-        return self.clip.encode_image(pixels / 127.5 - 1.0)
+        return self.clip.encode_image(as_pixels(pictures))
 
     def texts(self, texts: list[str]) -> Tensor:
         """Unit rows float32 [n, DIM]; shorter texts are encoded together and cut, which changes nothing under the
@@ -167,9 +191,13 @@ def axis_loss(logits: dict[str, Tensor], batch: Batch) -> tuple[Tensor, dict[str
     return total, accuracy
 
 
-def train_step(student: Student, batch: Batch, prompts: dict[str, list[str]]) -> tuple[Tensor, dict[str, float]]:
-    """The loss of one batch and its parts."""
-    features = student.images(np.concatenate([batch.first, batch.second]))
+def train_step(
+    student: Student, batch: Batch, prompts: dict[str, list[str]], crops: np.ndarray | None, teacher: Teacher | None
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of one batch and its parts; with photos `crops` and a teacher, what holds the encoder's eye too."""
+    shown = [batch.first, batch.second] if crops is None else [batch.first, batch.second, crops]
+    every = student.images(np.concatenate(shown))
+    features = every[: 2 * len(batch.first)]
     pictures, spread = F.normalize(features, dim=-1), student.spread(features)
     first, second = pictures.chunk(2)
     texts = student.texts(batch.texts + [text for words in prompts.values() for text in words])
@@ -184,14 +212,25 @@ def train_step(student: Student, batch: Batch, prompts: dict[str, list[str]]) ->
     angle = torch.from_numpy(np.stack([np.cos(batch.azimuth), np.abs(np.sin(batch.azimuth))], 1)).repeat(2, 1)
     azimuth = F.mse_loss(student.azimuth(spread), angle)
     loss = caption + axes + heads + PAIR_WEIGHT * pair + 2 * azimuth
-    parts = {"loss": loss, "caption": caption, "axes": axes, "heads": heads, "pair": pair, "azimuth": azimuth}
-    shown = {
+    parts = {"caption": caption, "axes": axes, "heads": heads, "pair": pair, "azimuth": azimuth}
+    if crops is not None and teacher is not None:
+        held = hold(student.holding, F.normalize(every[len(features) :], dim=-1), teacher(as_pixels(crops)))
+        held["told_renders"] = RENDERS_TOLD_WEIGHT * student.holding.told(first, teacher(as_pixels(batch.first)))
+        loss = loss + sum(held.values())
+        parts |= held
+    accuracies = {
         "framing": accuracy["framing"],
         "side": accuracy["side"],
         "head_framing": direct["framing"],
         "head_side": direct["side"],
     }
-    return loss, {**{name: float(value.detach()) for name, value in parts.items()}, **shown}
+    parts = {"loss": loss, **parts}
+    return loss, {**{name: float(value.detach()) for name, value in parts.items()}, **accuracies}
+
+
+def hold(holding: Holding, photos: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    """Weighted losses of unit rows of photos [n, DIM] beside the teacher's [n, 1280]."""
+    return {"alike": ALIKE_WEIGHT * holding.alike(photos, seen), "told": TOLD_WEIGHT * holding.told(photos, seen)}
 
 
 def make_optimiser(student: Student, settings: Settings) -> torch.optim.Optimizer:
@@ -257,14 +296,29 @@ def begin_from(student: Student, start: Path, batch: Batch) -> None:
         pretrained.load_earlier(student.clip.visual, start)
     else:
         pretrained.load(trunk, start)
-        pixels = torch.from_numpy(batch.first).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float()
-        pretrained.unfold_norms(trunk, pixels / 127.5 - 1.0)
+        pretrained.unfold_norms(trunk, as_pixels(batch.first))
     trunk.train()
     pretrained.freeze_first(trunk)
 
 
-def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Settings, start: Path | None) -> None:
-    """Build, resume, loop, log, save."""
+def fetch(data: ToonSet, anchor: Anchor | None, settings: Settings, step: int) -> tuple[Batch, np.ndarray | None]:
+    """Renders and crops of photos of one step."""
+    size = FIRST_SIZE if step < FIRST_SHARE * settings.steps else IMAGE_SIZE
+    crops = None if anchor is None else anchor.photos.crops(settings.seed, step, settings.photos, size)
+    return data.batch(settings.seed, step, settings.batch, size), crops
+
+
+def train(
+    splits: tuple[ToonSet, ToonSet],
+    out: Path,
+    work: Path,
+    settings: Settings,
+    start: Path | None,
+    anchor: Anchor | None,
+) -> None:
+    """Build, resume, loop, log, save; `splits`: what is learnt from, and what is only watched."""
+    data, held_out = splits
+    teacher = None if anchor is None else anchor.teacher
     torch.manual_seed(settings.seed)
     prepare(data, out, settings)
     student = Student(out, data.names).to(memory_format=torch.channels_last).train()
@@ -275,13 +329,13 @@ def train(data: ToonSet, held_out: ToonSet, out: Path, work: Path, settings: Set
     fit.resume()
     began = time.time()
     with ThreadPoolExecutor(1) as pool:
-        fetch = partial(pool.submit, data.batch, settings.seed, count=settings.batch, size=IMAGE_SIZE)
-        upcoming = fetch(step=fit.step)
+        ask = partial(pool.submit, fetch, data, anchor, settings)
+        upcoming = ask(fit.step)
         for step in range(fit.step, settings.steps):
-            batch, upcoming = upcoming.result(), fetch(step=step + 1)
+            (batch, crops), upcoming = upcoming.result(), ask(step + 1)
             set_rate(optimiser, cosine(step, settings.steps, settings.warmup))
             prompts = axis_prompts(data.names, np.random.default_rng([settings.seed, step, 1]))
-            loss, parts = train_step(student, batch, prompts)
+            loss, parts = train_step(student, batch, prompts, crops, teacher)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -304,6 +358,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, help="checkpoints and log (default: DATA/encoder_work)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="ImageNet MobileNetV2 weights, or an earlier encoder")
+    parser.add_argument("--shared", type=Path, help="../shared/data: photos hold the encoder's eye")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, help="torch threads; 1 is fastest on cores shared with other work")
     args = parser.parse_args(argv)
@@ -311,7 +366,8 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     work = args.work or args.data / "encoder_work"
     settings = Settings(steps=args.steps, seed=args.seed)
-    train(ToonSet(args.data, "train"), ToonSet(args.data, "held_out"), args.out, work, settings, args.start)
+    data = ToonSet(args.data, "train"), ToonSet(args.data, "held_out")
+    train(data, args.out, work, settings, args.start, Anchor.of(args.shared) if args.shared else None)
     (args.out / "training_log.csv").write_bytes((work / "log.csv").read_bytes())
 
 

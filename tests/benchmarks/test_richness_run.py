@@ -1,4 +1,4 @@
-"""The ladder goes on where it stopped, in its order, and never mixes two base models."""
+"""The ladder goes on where it stopped, in its order, in parts too, and never mixes two base models."""
 
 from __future__ import annotations
 
@@ -116,3 +116,17 @@ def test_the_plan_can_be_looked_at(tmp_path, capsys):
     lines = capsys.readouterr().out.split()
     assert lines[0] == "identity-toon000"
     assert lines[1].startswith("mono16-")
+
+
+def test_parts_share_the_plan_out_and_each_is_balanced():
+    parts = [run.share(PLAN, f"{k}/3") for k in (1, 2, 3)]
+    assert sorted(job.id for part in parts for job in part) == sorted(job.id for job in PLAN)
+    core = [[job.arm for job in part if job.block == "core"] for part in parts]
+    assert all(max(arms.count(arm) for arm in arms) - min(arms.count(arm) for arm in arms) <= 1 for arms in core)
+    assert run.share(PLAN, "1/1") == PLAN
+
+
+@pytest.mark.parametrize("part", ["", "2", "0/2", "3/2", "a/b", "1/2/3"])
+def test_a_part_that_is_none_is_refused(part):
+    with pytest.raises(InputError, match="no part"):
+        run.share(PLAN, part)
