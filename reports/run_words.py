@@ -23,7 +23,8 @@ MEASURES = {
         "Loss on pictures it did not see", "The same on held-out pictures; above 0 is worse than the base."
     ),
     "loss.gap": MeasureWords(
-        "Gap between the two", "Held-out less trained. Above 0 it is fitted to its very pictures, near-copies aside."
+        "Gap between seen and unseen pictures",
+        "Held-out less trained. Above 0 it is fitted to its very pictures, near-copies aside.",
     ),
     "loss.prior": MeasureWords("Loss on unrelated pictures", "Above 0 the LoRA forgets what the base could draw."),
     "memory.copied": MeasureWords(

@@ -224,6 +224,7 @@ CLAIMS = (
     Arm("shuffled16", "turntable", _shuffled),
     Arm("lonecap16", "lone", _lone(2.0)),
 )
+WAITING = ("rare64", "lonecap16")  # made last: what they are for is told by shoes, and no judge tells those
 LONG = tuple(
     Arm(f"{name}long", composition, make, readings=(1500, LONG_STEPS), batch=LONG_BATCH)
     for name, composition, make in (("mono16", "monotone", _mono(4)), ("rich16", "turntable", _rich(4)))
@@ -260,7 +261,7 @@ def jobs(toons: Sequence[str], models: Sequence[str]) -> list[Job]:
     return [
         Job(f"identity-{toons[0]}", "identity", "identity", toons[0]),
         *crossed("core", CORE, [*toons, *models]),
-        *crossed("claims", CLAIMS, toons),
+        *sorted(crossed("claims", CLAIMS, toons), key=lambda job: job.arm in WAITING),
         *crossed("long", LONG, toons[:LONG_CHARACTERS]),
         Job("style-others", "style", "style", toons[0]),
         *(Job(f"stack-{name}", "style", "stack", name) for name in toons),

@@ -62,10 +62,9 @@ class Teacher:
         self.trunk = self.trunk.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Unit rows float32 [n, 1280] of pixels in -1..1 [n, 3, s, s]."""
-        large = F.interpolate(pixels, size=(LOOK, LOOK), mode="bilinear", antialias=pixels.shape[-1] > LOOK)
-        return F.normalize(self.trunk(large), dim=-1)
+    def __call__(self, pixels: Tensor, look: int = LOOK) -> Tensor:
+        """Unit rows float32 [n, 1280] of pixels in -1..1 [n, 3, s, s], looked at with `look` pixels a side."""
+        return F.normalize(self.trunk(F.interpolate(pixels, size=(look, look), mode="bilinear")), dim=-1)
 
 
 class Holding(nn.Module):

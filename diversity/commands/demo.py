@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def run(name: str, options: argparse.Namespace) -> int:
 
 
 def compare(options: argparse.Namespace, how: Comparison) -> int:
-    """Train and measure a LoRA of a curated and one of a monotonous selection; the page about both is the last line."""
+    """Train and measure a LoRA of a curated and one of a monotonous selection; the paths of all reports come last."""
     from diversity.cli import main
     from diversity.contrast import CURATED, MONOTONOUS, contrast
     from diversity.dataset import Dataset
@@ -93,7 +93,21 @@ def compare(options: argparse.Namespace, how: Comparison) -> int:
         code = main(["evaluate", runs[-1], "--held-out", str(unseen), *how.evaluate, *quiet])
         if code:
             return code
-    return main(["report", "--runs", *runs, "--out", str(FOLDER / "comparison.html")])
+    page = FOLDER / "comparison.html"
+    code = main(["report", "--runs", *runs, "--out", str(page)])
+    if code == 0:
+        _list_reports(dict(zip((MONOTONOUS, CURATED), runs, strict=True)), page)
+    return code
+
+
+def _list_reports(runs: Mapping[str, str], page: Path) -> None:
+    """All pages of the demo, from here, with what each is about."""
+    pages = [
+        (FOLDER / "workspace" / "reports" / "curation.html", "the set"),
+        *((Path(run) / "evaluation" / "report.html", f"the {name} LoRA") for name, run in runs.items()),
+        (page, "both LoRAs, beside those of the ladder"),
+    ]
+    sys.stdout.write("\nReports:\n" + "".join(f"  {path}  {about}\n" for path, about in pages if path.is_file()))
 
 
 def _keep_encoder() -> None:

@@ -1,4 +1,4 @@
-"""Photos that hold the encoder's eye: half of the classes, none that another benchmark judges, and losses that see it."""
+"""Photos that hold the encoder's eye: half of the classes, none that other benchmarks judge, losses that see it."""
 
 import cv2
 import numpy as np

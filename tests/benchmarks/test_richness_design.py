@@ -90,6 +90,14 @@ def test_all_jobs_are_planned_once_with_or_without_the_artists_models(models):
     assert [job.block for job in planned] == sorted((job.block for job in planned), key=list(blocks).index)
 
 
+def test_claim_arms_that_nothing_can_be_read_from_wait_and_the_others_stay_balanced():
+    planned = [job for job in jobs(TOONS, MODELS) if job.block == "claims"]
+    assert {job.arm for job in planned[-16:]} == {"rare64", "lonecap16"}
+    for first in range(len(planned) - 16):
+        made = Counter(job.arm for job in planned[:first])
+        assert max(made.values(), default=0) - min((made[job.arm] for job in planned[:88]), default=0) <= 1
+
+
 @pytest.mark.parametrize("name", sorted(ARMS))
 def test_sets_are_as_the_protocol_says(name):
     """Numbers of pictures and of distinct ones; nothing that is held out is trained on; eight of its own kind."""

@@ -74,7 +74,7 @@ def test_without_views_there_is_no_contrast(tmp_path: Path) -> None:
         contrast(dataset, 5, 6)
 
 
-def test_the_demo_ends_with_the_page_about_both_runs(
+def test_the_demo_ends_with_the_paths_of_all_reports_and_the_page_about_both_runs(
     tmp_path: Path, sd1_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -92,9 +92,12 @@ def test_the_demo_ends_with_the_page_about_both_runs(
     small = ("--steps", "1", "--rank", "2", "--set", "data.bucket_step=16", "--set", "captions.variants=1")
     how = demo.Comparison(str(sd1_folder), (*small, "--batch-size", "2"), quick, pictures=5, unseen=6)
     assert demo.compare(argparse.Namespace(quiet=True), how) == 0
-    last = capsys.readouterr().out.strip().splitlines()[-1]
+    lines = capsys.readouterr().out.strip().splitlines()
     page = tmp_path / demo.FOLDER / "comparison.html"
-    assert last == f"page {page.relative_to(tmp_path)}"
+    listed = [Path(line.split("  ")[1]) for line in lines[lines.index("Reports:") + 1 :]]
+    assert [path.name for path in listed] == ["report.html", "report.html", "comparison.html"]
+    assert all(path.is_file() and not path.is_absolute() for path in listed)
+    assert page == tmp_path / listed[-1]
     text = page.read_text(encoding="utf-8")
     assert Dataset.open(dataset.root, workspace_folder=dataset.folder).config.encoder.model == "toon"
     assert "2 runs side by side" in text
