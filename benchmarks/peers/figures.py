@@ -36,7 +36,7 @@ def readme(result: Mapping[str, Any]) -> str:
     for (words, peer, _), rows in found.items():
         told = [row for row in rows if not row["absent"]]
         if not told:
-            lines.append(f"| {words} | {peer} | | | | | absent: {rows[0]['absent']} |")
+            lines.append(f"| {words} | {peer} | | | | | absent: {_why(rows[0])} |")
             continue
         ours, theirs = (
             sum(row[side]["seconds"]["median"] for row in told if side in row) for side in ("ours", "theirs")
@@ -45,6 +45,12 @@ def readme(result: Mapping[str, Any]) -> str:
         beside = f"{theirs:.1f} | {_between(min(fast), max(fast))}" if fast else "– | –"
         lines.append(f"| {words} | {peer} | {_inputs(rows)} | {ours:.1f} | {beside} | {_promise(told)} |")
     return "\n".join(lines)
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    """Why a peer is absent, without the last words of an exception beyond its name."""
+    said, *more = str(row["absent"]).split(": ")
+    return ": ".join([said, *(one.rsplit(".", 1)[-1] for one in more[:1])])
 
 
 def _inputs(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -74,7 +80,7 @@ def table(result: Mapping[str, Any]) -> str:
     for row in result["rows"]:
         head = f"| {row['task']} | {row['peer']}{' ' + row['version'] if row.get('version') else ''} | {row['input']} |"
         if row["absent"]:
-            lines.append(f"{head} | | | | absent: {row['absent']} | |")
+            lines.append(f"{head} | | | | absent: {_why(row)} | |")
             continue
         ours, theirs = row["ours"], row.get("theirs")
         memory = " / ".join(_peak(side) for side in (ours, theirs))

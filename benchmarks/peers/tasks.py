@@ -15,7 +15,7 @@ ALONE = "alone"  # instead of a peer: ours by itself
 PAPER = "paper"  # a rule written from its paper, which runs beside us
 DECODE = "decode"  # decoding alone, which runs beside us
 HASH_BITS = 8
-COPY_COSINE = 0.9  # of imagededup's CNN and of fastdup, their documented defaults
+COPY_COSINE = 0.9  # of imagededup's CNN, its documented default
 
 
 @dataclass(frozen=True)

@@ -344,6 +344,18 @@ def test_every_part_of_the_scan_has_work_and_a_limit():
     assert all(row["seconds"] > 0 and row["limit_seconds"] > 0 for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("no wheels", "no wheels"),
+        ("it fails: urllib.error.URLError: <urlopen error>", "it fails: URLError"),
+        ("it fails: OSError: image file is truncated", "it fails: OSError"),
+    ],
+)
+def test_a_reason_for_absence_names_the_error_and_spares_its_words(said, shown):
+    assert figures._why({"absent": said}) == shown
+
+
 def test_tables_of_peers_show_what_is_absent_and_what_is_not_kept():
     timed = run.summary([answer({}, 2.0), answer({}, 4.0)])
     row = {"task": "hash", "peer": "p", "input": "i", "absent": None, "version": "1", "answers": {"ours_f1": 0.5}}

@@ -1,7 +1,6 @@
-"""fastdup: pairs of pictures in one of its connected components. Job: folder, threshold.
+"""fastdup: pairs of pictures in one of its connected components, at its own default cosine (0.96). Job: folder.
 
-Only where the user has installed it. Written from its documentation: components are closed groups of pictures that are
-linked at `threshold` (its `distance` is a cosine) or above. It loads its model within the run.
+Only where the user has installed it: its licence is non-commercial. It loads its model within the run.
 """
 
 import _pairs
@@ -21,7 +20,7 @@ def read(job):
 
 def work(job, inputs):
     made = load().create(work_dir=job["scratch"], input_dir=job["folder"])
-    made.run(threshold=job["threshold"], ccthreshold=job["threshold"], overwrite=True)
+    made.run(overwrite=True)
     frame, _ = made.connected_components()
     rows = frame[["component_id", "filename"]].values.tolist()
     return {"pairs": _pairs.within((group, _pairs.below(job["folder"], path)) for group, path in rows)}
