@@ -19,6 +19,8 @@ from benchmarks.richness.truth import OVERFITTED
 Verdict = Literal["supported", "refuted", "undecided"]
 RICHNESS = "richness.vendi_1"
 LAST, EARLY = 400, 100
+MOST_CHARACTERS = 1000  # beyond it a number of characters is no advice
+SHOES = "judges that tell shoes: these do not"
 
 ByCharacter = dict[str, float]
 
@@ -33,6 +35,7 @@ class Part:
         least: Smallest effect that matters.
         effect: Above 0 favours the claim; for `same` parts the signed difference.
         same: The claim is that there is no difference.
+        needs: What its endpoint is read with, where these judges lack it.
     """
 
     claim: str
@@ -40,6 +43,7 @@ class Part:
     least: float
     effect: Callable[[Ladder], Found]
     same: bool = False
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def judge(part: Part, found: Found) -> Judged:
 
 def settles(part: Part, found: Found) -> str:
     """How many characters would settle a part, were effect and spread to stay; in words."""
+    if not found.characters and part.needs:
+        return part.needs
     if found.characters < LEAST_CHARACTERS or not found.known:
         return f"at least {LEAST_CHARACTERS} characters; there are {found.characters}"
     if part.same:
@@ -89,6 +95,8 @@ def settles(part: Part, found: Found) -> str:
     needed = math.ceil(found.characters * (half / room) ** 2)
     if needed <= found.characters:  # the interval is short enough, but not after Holm
         needed = 2 * found.characters
+    if needed > MOST_CHARACTERS:
+        return f"the effect lies close to the line that was drawn: more than {MOST_CHARACTERS:,} characters"
     return f"about {needed} characters instead of {found.characters}"
 
 
@@ -241,7 +249,13 @@ PARTS = (
         _scored("rich64", "thief64", "truth.hair_full_body"),
     ),
     Part("C9", "16 rich pictures overfit less than 64 monotonous ones", 0.05, _scored("mono64", "rich16", LOST)),
-    Part("C9", "without shoes in the set, shoes come out wrong", 0.15, _scored("rich16", "portrait16", "truth.shoes")),
+    Part(
+        "C9",
+        "without shoes in the set, shoes come out wrong",
+        0.15,
+        _scored("rich16", "portrait16", "truth.shoes"),
+        needs=SHOES,
+    ),
     Part("C9", "which quality filter is used makes no difference", 0.02, _losses("sharp16", "nth16", "held_out"), True),
     Part("C9", "near-copies make no difference", 0.05, _scored("mono16", "dedup4", LOST), True),
     Part("C10", "the richer the set, the less control is lost", 0.3, _against_lost(LOST, weight=1.0)),
@@ -268,11 +282,17 @@ PARTS = (
         lambda ladder: _long(ladder),
     ),
     Part("C11", "a LoRA that is not overfitted keeps 80 % of its likeness at 0.7", 0.0, _works_at(0.7)),
-    Part("C12", "rare shoes fail at weight 0.7", 0.15, _scored("rich64", "rare64", "truth.shoes", 0.7)),
-    Part("C12", "rare shoes are wrong at weight 1", 0.10, _scored("rich64", "rare64", "truth.shoes")),
+    Part("C12", "rare shoes fail at weight 0.7", 0.15, _scored("rich64", "rare64", "truth.shoes", 0.7), needs=SHOES),
+    Part("C12", "rare shoes are wrong at weight 1", 0.10, _scored("rich64", "rare64", "truth.shoes"), needs=SHOES),
     Part("C13", "a LoRA at 0.7 changes other pictures less than half as much as another seed", 0.5, _nudges),
     Part("C13", "a style LoRA at 0.3 shows on top of a character's", 0.1, _single("stack", "stack.ratio")),
-    Part("caution", "up-weighting a lone view buys coverage", 0.10, _scored("loneup16", "lone16", "truth.shoes")),
+    Part(
+        "caution",
+        "up-weighting a lone view buys coverage",
+        0.10,
+        _scored("loneup16", "lone16", "truth.shoes"),
+        needs=SHOES,
+    ),
     Part("caution", "… at the price of copying it", 0.10, _scored("loneup16", "lone16", "truth.copied_shoes")),
 )
 

@@ -71,6 +71,14 @@ def test_more_characters_settle_what_is_unclear():
     assert wide.settles == "about 32 characters instead of 8"
 
 
+def test_what_no_number_of_characters_settles_is_said():
+    assert "more than 1,000" in claims.judge(PART, found(PART.least - 1e-3, -0.2, 0.6)).settles
+    shoes = replace(PART, needs=claims.SHOES)
+    assert claims.settles(shoes, replace(found(0.0, 0.0, 0.0), characters=0)) == claims.SHOES
+    assert "at least 4 characters" in claims.settles(PART, replace(found(0.0, 0.0, 0.0), characters=0))
+    assert {part.claim for part in claims.PARTS if part.needs} == {"C9", "C12", "caution"}
+
+
 def test_every_claim_of_the_issue_has_a_part_and_every_threshold_stands_in_the_protocol():
     named = {part.claim for part in claims.PARTS}
     assert named == {"C3", "C5", "C6", "C8", "C9", "C10", "C11", "C12", "C13", "caution"}
