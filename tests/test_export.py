@@ -155,6 +155,29 @@ def test_advice_on_epochs_keeps_exposures_what_they_were(earlier, epochs, said):
     assert f"10.0 times per epoch on average, before {earlier:.1f}" in advice
 
 
+@pytest.mark.parametrize("epochs", [None, 2])
+def test_fewer_exposures_per_epoch_than_before_ask_for_more_epochs(epochs):
+    advice = repeats.advise_epochs(items([1.0, 1.0], 10), {"a": 1.0, "b": 1.0}, epochs)
+    wanted = "Multiply your epochs by 10.0 (2 become 20)" if epochs is None else "Set epochs to 20 where you had 2"
+    assert wanted in advice
+    assert "1.0 times per epoch on average, before 10.0" in advice
+
+
+@pytest.mark.parametrize("name", ["everydream2", "huggingface", "webdataset"])
+def test_from_folders_of_repeats_to_exact_weights_epochs_are_multiplied(pictures, tmp_path, name):
+    for number in range(3):
+        pictures.add(f"10_mia/{number}.png", repeats=10)
+    report = pictures.write(name, tmp_path / "out")
+    assert sum("Multiply your epochs by 10.0 (2 become 20)" in line for line in report.advice) == 1
+
+
+def test_a_trainer_that_counts_steps_is_told_nothing_of_epochs(pictures, tmp_path):
+    pictures.add("a.png")
+    said = " ".join(pictures.write("ai-toolkit", tmp_path / "out").advice)
+    assert "epoch" not in said
+    assert "counts steps: keep their number" in said
+
+
 # captions ----------------------------------------------------------------------------------------------------------
 
 

@@ -33,8 +33,8 @@ def _advice(layout: Layout) -> tuple[str, ...]:
     shown = sum(one.times * len(one.items) for one in layout.classes)
     return (
         f"Put the list of {CONFIG} in place of `datasets` in your job file.",
-        f"ai-toolkit counts steps: with batch size 1, {shown} steps are one pass over these repeats.",
+        f"ai-toolkit counts steps: keep their number. With batch size 1, {shown} are one pass over these repeats.",
     )
 
 
-write = Format("ai-toolkit", 1024, _files, _advice, step=32).write
+write = Format("ai-toolkit", 1024, _files, _advice, step=32, epochs=False).write

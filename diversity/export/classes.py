@@ -87,6 +87,7 @@ class Format:
         twins: Control pictures are found by the whole file name of their targets, extension included.
         beside: Control pictures lie beside their targets as `<stem><this>.png`; None: in `control/<folder>`. So do
             masks, where the originals have them.
+        epochs: Whether the trainer counts epochs; else it is told steps, which stay what they were.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Format:
     total: bool = False
     twins: bool = False
     beside: str | None = None
+    epochs: bool = True
 
     def write(
         self, selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: ExportOptions
@@ -118,7 +120,8 @@ class Format:
                 stage.text(name, text)
             stage.warnings += [*said_of_captions(items), *repeats.warn(error, options.mean_repeats)]
             report = stage.finish(self.name, items, shown, error, options)
-        return replace(report, advice=(*self.advice(layout), repeats.advise_epochs(items, shown, options.epochs)))
+        epochs = (repeats.advise_epochs(items, shown, options.epochs),) if self.epochs else ()
+        return replace(report, advice=(*self.advice(layout), *epochs))
 
     def _classes(
         self, items: Sequence[Item], mean: int

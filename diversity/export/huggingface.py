@@ -14,7 +14,7 @@ from diversity.export.base import ExportOptions, ExportReport
 from diversity.export.classes import CONTROL
 from diversity.export.folder import staging
 from diversity.export.items import gather, uncaptioned
-from diversity.export.repeats import RepeatsError
+from diversity.export.repeats import RepeatsError, advise_sampling
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,4 +42,4 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
     advice = (
         "Sample with the column 'weight' (torch's WeightedRandomSampler); a script that ignores it shows all alike."
     )
-    return replace(report, advice=(advice,))
+    return replace(report, advice=(advice, *advise_sampling(items, options.epochs)))

@@ -89,11 +89,20 @@ def advise_epochs(items: Sequence[Item], repeats: Mapping[str, float], epochs: i
     shown = f"a picture is now shown {after:.1f} times per epoch on average, before {before:.1f}"
     if abs(factor - 1) < 0.05:
         return f"Keep your number of epochs: {shown}."
+    if epochs is None and factor < 1:
+        return f"Multiply your epochs by {1 / factor:.1f} (2 become {max(1, round(2 / factor))}): {shown}."
     if epochs is None:
         return f"Divide your epochs by {factor:.1f} ({max(1, round(2 * factor))} become 2): {shown}."
     if epochs < factor * 0.75:
         return f"Set epochs to 1 and limit the steps to {epochs / factor:.0%} of that epoch: {shown}."
     return f"Set epochs to {max(1, round(epochs / factor))} where you had {epochs}: {shown}."
+
+
+def advise_sampling(items: Sequence[Item], epochs: int | None) -> tuple[str, ...]:
+    """The same where exact weights are written and a pass shows each picture once, on average; nothing if so before."""
+    if all(item.earlier == 1 for item in items):
+        return ()
+    return (advise_epochs(items, {item.key: 1.0 for item in items}, epochs),)
 
 
 def _error(items: Sequence[Item], repeats: Mapping[str, float]) -> RepeatsError:

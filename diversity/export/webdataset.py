@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from diversity.export.base import ExportOptions, ExportReport
 from diversity.export.folder import Stage, staging
 from diversity.export.items import Item, gather, uncaptioned
-from diversity.export.repeats import RepeatsError
+from diversity.export.repeats import RepeatsError, advise_sampling
 from diversity.trainer_view import BucketRules
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write(selection: pl.DataFrame, images: pl.DataFrame, folder: Path, options: 
         stage.warnings += [f"{s} Their text is the trigger, or empty without one." for s in uncaptioned(items)]
         report = stage.finish("webdataset", items, {}, RepeatsError(), options)
     advice = "Sample with `weight` of the .json; a loader that ignores it shows all pictures alike."
-    return replace(report, advice=(advice,))
+    return replace(report, advice=(advice, *advise_sampling(items, options.epochs)))
 
 
 def _shard(stage: Stage, name: str, items: Sequence[Item]) -> None:
