@@ -2,18 +2,20 @@
 
 Not for telling copies from variants in general, and narrow on purpose: a closed eye, another mouth or a hat must not be
 taken for censorship. Bars are of one pure black or white and fill a box; a mosaic's blocks are the means of what they
-hide (`mosaic.py`); a mark adds strokes that are all lighter, or all darker. A blur is not looked for.
+hide (`mosaic.py`); a blurred spot is what a blur makes of the other; a mark adds strokes that are all lighter, or all
+darker. Coloured stickers and logos are not looked for: they may be hats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.mosaic import is_mosaic
+from diversity.mosaic import is_blur, is_mosaic
 from diversity.overlay import BOTTOM, TOP
 
 Float32 = NDArray[Any]
@@ -27,9 +29,14 @@ CORE = 0.3  # least share of what changed, edges and all, that is of the bar's c
 FILLED = 0.9  # share of its own box that a bar fills
 THINNEST = 3  # pixels of the frame that a bar is high and wide
 FAINT = 4.0  # lightness from which a mark may change a pixel
-ONE_SIDED = 0.93  # share of the change of a mark that has one sign
-STROKES = 1.15  # least gradient in a mark's pixels over that of the other picture
-SPAN = 0.25  # of the frame's longer way that a mark must reach; what is smaller may be a mouth or an eye
+ONE_SIDED = 0.93  # share of the change of a mark that has one sign; a blur's has two
+SPAN = 0.2  # of the frame's longer way that most of a mark must reach; what is smaller may be a mouth or an eye
+SPREAD = 0.008  # share of the frame that such a mark changes; less may be a mouth and the shimmer of a burst
+MARGIN = 0.12  # of the frame, at each of its edges, where a smaller mark counts too: a name, an address
+FLAT = 0.35  # of a stroke's edge: where the other picture changes less, it is flat there
+CROSSED = 0.05  # least share of the edges of strokes that lie where the other picture is flat
+CLEARLY = 2.5  # times as much of them as the other way round
+SPOT = 0.015  # share of the frame from which a softer region counts; a smaller one may be a tear or a closed mouth
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Covered:
 
     Attributes:
         which: 0 the first, 1 the second.
-        by: What covers it, as a sentence goes on: "a bar", "a mosaic", "a mark", "a line of text".
+        by: What covers it, as a sentence goes on: "a bar", "a mosaic", "a blurred spot", "a mark", "a line of text".
     """
 
     which: Literal[0, 1]
@@ -74,7 +81,12 @@ def hidden(
     ends = np.concatenate([changed[: int(TOP * len(changed))], changed[-int(BOTTOM * len(changed)) :]])
     if text[0] != text[1] and not bars and share >= LEAST and (changed.sum() - ends.sum()) / changed.size < LEAST:
         return Covered(1 if text[1] else 0, "a line of text")
-    return _mosaic(second + apart, second, changed) or _marked(first[..., 0], second[..., 0], apart[..., 0] * inside)
+    alike, light = second + apart, apart[..., 0] * inside
+    return (
+        _softened(alike, second, changed, is_mosaic, "a mosaic", LEAST)
+        or _marked(first[..., 0], second[..., 0], light)
+        or (None if _one_sided(light) else _softened(alike, second, changed, is_blur, "a blurred spot", SPOT))
+    )
 
 
 def _boxes(changed: Mask, gap: int) -> list[tuple[slice, slice]]:
@@ -95,21 +107,40 @@ def _closed(changed: Mask, gap: int) -> Mask:
     return cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8)).astype(bool)
 
 
-def _mosaic(first: Float32, second: Float32, changed: Mask) -> Covered | None:
-    """Which of two pictures in the same light has a mosaic, if nothing else differs."""
+def _softened(
+    first: Float32,
+    second: Float32,
+    changed: Mask,
+    is_soft: Callable[[Float32, Float32, Mask], bool],
+    by: str,
+    size: float,
+) -> Covered | None:
+    """Which of two pictures in the same light has regions that `is_soft`, if nothing else differs.
+
+    Args:
+        first: float32 [s, s, 3].
+        second: float32 [s, s, 3].
+        changed: bool [s, s].
+        is_soft: (covered, clear, where they differ) → whether the one is made of the other.
+        by: What it is called.
+        size: Least share of the frame of the regions' boxes.
+    """
     rest, found, boxes = changed.copy(), set[Literal[0, 1]](), _boxes(changed, 9)
     for box in boxes:
         rest[box] = False
+    soft = 0
     for box in boxes:
         if rest.mean() >= LEAST or len(found) == 2:  # more differs, whatever the other regions are
             return None
         where = _closed(changed[box], 9)
-        first_is = is_mosaic(first[box], second[box], where)
-        if first_is or is_mosaic(second[box], first[box], where):
+        first_is = is_soft(first[box], second[box], where)
+        if first_is or is_soft(second[box], first[box], where):
             found.add(0 if first_is else 1)
+            soft += where.size
         else:
             rest[box] = changed[box]
-    return Covered(found.pop(), "a mosaic") if len(found) == 1 and rest.mean() < LEAST else None
+    certain = len(found) == 1 and rest.mean() < LEAST and soft >= size * changed.size
+    return Covered(found.pop(), by) if certain else None
 
 
 def _is_bar(covered: Float32, clear: Float32) -> bool:
@@ -130,6 +161,10 @@ def _is_bar(covered: Float32, clear: Float32) -> bool:
 def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     """Which of two lightnesses carries strokes that the other lacks.
 
+    A mark's strokes have edges also where the picture below is flat. The other way round there are next to none: what
+    lies below would have to be flat just where the other has an edge of the same height. How much structure each has
+    says nothing, since a pale mark also takes contrast from what lies below.
+
     Args:
         first, second: float32 [s, s].
         apart: Their difference without that of exposure.
@@ -137,26 +172,44 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     import cv2
 
     changed = np.abs(apart) > FAINT
-    off = apart[changed]
-    total = float(np.abs(off).sum())
-    if not LEAST <= changed.mean() <= MOST / 2 or _span(changed) < SPAN:
-        return None
-    if max(float(off[off > 0].sum()), -float(off[off < 0].sum())) < ONE_SIDED * total:
+    if (
+        not _one_sided(apart)
+        or not LEAST <= changed.mean() <= MOST / 2
+        or not (_is_wide(changed) or _in_margin(changed))
+    ):
         return None
     wide = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     slopes = [
-        float(np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1))[wide].mean())
+        np.stack([cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)])
         for light in (np.ascontiguousarray(first), np.ascontiguousarray(second))
     ]
-    if max(slopes) < STROKES * min(slopes):
+    edges = np.hypot(*(slopes[0] - slopes[1]))
+    edges *= wide & (edges >= np.median(edges[wide]))
+    whole = max(float(edges.sum()), 1e-6)
+    crossed = [float(edges[np.hypot(*below) <= FLAT * edges].sum()) / whole for below in reversed(slopes)]
+    if max(crossed) < max(CROSSED, CLEARLY * min(crossed)):
         return None
-    return Covered(1 if slopes[1] > slopes[0] else 0, "a mark")
+    return Covered(1 if crossed[1] > crossed[0] else 0, "a mark")
 
 
-def _span(mask: Mask) -> float:
-    """Share of the frame between the outer twentieths of the pixels of a mask, the longer of both ways."""
-    reaches: list[float] = [
-        float(np.diff(np.percentile(places, (5, 95)))[0]) / size
+def _one_sided(apart: Float32) -> bool:
+    """Whether a difference of lightness, float32 [s, s], has one sign: strokes or spots added, nothing smeared."""
+    off = apart[np.abs(apart) > FAINT]
+    lighter, darker = float(off[off > 0].sum()), -float(off[off < 0].sum())
+    return max(lighter, darker) >= ONE_SIDED * (lighter + darker)
+
+
+def _in_margin(mask: Mask) -> bool:
+    """Whether the pixels of a mask lie along one edge of the frame."""
+    least = 0.95 * mask.sum()
+    high, wide = (int(MARGIN * side) for side in mask.shape)
+    return any(part.sum() >= least for part in (mask[:high], mask[-high:], mask[:, :wide], mask[:, -wide:]))
+
+
+def _is_wide(mask: Mask) -> bool:
+    """Whether the middle three fifths of a mask's pixels reach over enough of the frame, the longer of both ways."""
+    reaches = [
+        float(np.diff(np.percentile(places, (20, 80)))[0]) / size
         for places, size in zip(np.nonzero(mask), mask.shape, strict=True)
     ]
-    return max(reaches)
+    return bool(mask.mean() >= SPREAD) and max(reaches) >= SPAN

@@ -24,7 +24,7 @@ BRIDGES = 8  # pictures in between that are tried when two frames of a movement 
 MOMENT = 0.5  # seconds of one video that count as one moment
 COVERABLE = 0.5  # agreement score from which a bar may be all that differs
 PAIR = "+"  # in a content, before the hash of the control picture of an edit set
-UNTOUCHED = 0.05  # disagreement in the worst spot below which nothing can be hidden there
+UNTOUCHED = 0.03  # disagreement in the worst spot below which nothing can be hidden there
 SIDES = ("front", "three_quarter", "side", "back_three_quarter", "back")
 _UNKNOWN = {None, "", "unsure"}
 
@@ -102,7 +102,7 @@ class Judge:
         return None if laid is None else hidden(*laid, text=(flagged[0], flagged[1]))
 
     def _only_covered(self, pair: int) -> bool:
-        """Whether a bar, a mosaic or a line of text is all that differs; what looks like a mark may be a hat."""
+        """Whether a bar, a mosaic or a line of text is all that differs; a mark may be a hat, a soft spot a shadow."""
         covered = self.covered(pair)
         return covered is not None and covered.by in ("a bar", "a mosaic", "a line of text")
 

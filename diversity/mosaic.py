@@ -1,7 +1,7 @@
-"""Whether a region of one picture is a mosaic of the same region of another: blocks, each of the mean of what it hides.
+"""Whether a region of one picture is a mosaic, or a blur, of the same region of another.
 
-Not for finding the region (that is `covered.py`), and not for other soft spots: a blur explains those as well as
-blocks do. Blocks below about five pixels are not seen, since the pictures that are compared are smoothed.
+A mosaic is of blocks, each of the mean of what it hides. Not for finding the region: that is `covered.py`. Blocks below
+about five pixels are not seen, since the pictures that are compared are smoothed.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> boo
         clear: float32 [h, w, 3], the same region of the other picture.
         where: bool [h, w], where they differ, gaps filled.
     """
-    import cv2
-
     if _structure(covered) >= _structure(clear):
         return False
 
@@ -59,8 +57,27 @@ def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> boo
             left = min(left, float(np.vdot(apart * weights, apart)))
     if left > (1 - EXPLAINED) * min(lost, own):
         return False
+    return left <= BETTER * _left_by_blurs(covered, clear, where)
+
+
+def is_blur(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> bool:
+    """Whether the one is a blur of the other: softer, and a blur explains most of the difference. Mosaics are, too.
+
+    Args:
+        covered, clear, where: As of `is_mosaic`.
+    """
+    if _structure(covered) >= _structure(clear):
+        return False
+    lost = float(np.square(covered - clear)[where].sum())
+    return _left_by_blurs(covered, clear, where) <= (1 - EXPLAINED) * lost
+
+
+def _left_by_blurs(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> float:
+    """Squared difference that the best blur leaves."""
+    import cv2
+
     blurred = (cv2.GaussianBlur(clear, (0, 0), blur, borderType=cv2.BORDER_REPLICATE) for blur in BLURS)
-    return left <= BETTER * min(off(other) for other in blurred)
+    return min(float(np.square(covered - other)[where].sum()) for other in blurred)
 
 
 def _by_columns(region: Float32) -> Float32:

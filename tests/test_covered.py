@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -159,6 +161,75 @@ def test_a_watermark_is_seen_as_a_mark_on_most_scenes() -> None:
     assert seen >= 3
 
 
+DRAWN = Path(__file__).parents[1] / "diversity" / "assets" / "sample_set" / "10_mira"
+
+
+def drawn() -> list[Image.Image]:
+    """Drawings before light grounds, where pale marks take more contrast than they add."""
+    files = sorted(DRAWN.glob("*.jpg"))[3:132:16]
+    return [Image.open(file).convert("RGB").resize((256, 256)) for file in files]
+
+
+def written(picture: Image.Image, words: str, at: list[tuple[float, float]], size: float, alpha: int) -> Image.Image:
+    """The picture with pale words around places, as shares of its side."""
+    layer = Image.new("RGBA", picture.size, (255, 255, 255, 0))
+    draw, side = ImageDraw.Draw(layer), picture.width
+    for x, y in at:
+        font = ImageFont.load_default(int(size * side))
+        draw.text((x * side, y * side), words, fill=(255, 255, 255, alpha), font=font, anchor="mm")
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+MARKS: dict[str, Change] = {
+    "one": lambda p: written(p, "SAMPLE.COM", [(0.5, 0.5)], 0.11, 120),
+    "many": lambda p: written(p, "sample", [(x / 10, y / 10) for x in (2, 5, 8) for y in (1, 3, 5, 7, 9)], 0.06, 90),
+    "an address along an edge": lambda p: written(p, "artist.example", [(0.75, 0.95)], 0.05, 200),
+}
+
+
+@pytest.mark.parametrize("change", MARKS.values(), ids=MARKS)
+def test_a_pale_mark_is_seen_on_drawings_and_never_on_the_clean_one(change: Change) -> None:
+    found = [seen(picture, change(picture)) for picture in drawn()]
+    assert set(found) <= {Covered(1, "a mark"), None}
+    assert found.count(Covered(1, "a mark")) >= 8
+
+
+BRIGHTER: Change = lambda p: p.point(lambda value: min(255, int(value * 1.12 + 6)))  # noqa: E731
+
+
+@pytest.mark.parametrize("change", [NO_MOSAICS["recompressed"], NO_MOSAICS["smaller"], BRIGHTER])
+def test_another_compression_size_or_exposure_is_no_cover(change: Change) -> None:
+    assert {seen(picture, change(picture)) for picture in drawn()} == {None}
+    assert {seen(change(picture), picture) for picture in drawn()} == {None}
+
+
+def test_a_mouth_that_opens_in_a_burst_is_no_mark() -> None:
+    burst = [Image.open(DRAWN / f"{number:03}.jpg") for number in range(25, 37)]
+    assert {seen(one, other) for one, other in itertools.combinations(burst, 2)} == {None}
+
+
+def test_a_blurred_spot_loses_though_its_picture_is_sharper() -> None:
+    for seed in (2, 3, 4):
+        clean = scene(seed)
+        box = (40, 40, 104, 96)
+        spot = _pasted(clean, clean.crop(box).filter(ImageFilter.GaussianBlur(6)), box[:2])
+        rows = decided({"spot": spot, "clean": clean}, quality={"spot": 0.6, "clean": 0.5})
+        assert rows["clean"]["kind"] != "copy"
+        assert (rows["spot"]["kind"], rows["spot"]["keeper"]) == ("copy", "clean")
+        assert "a blurred spot does not cover" in str(rows["spot"]["reason"])
+
+
+def test_what_lies_only_on_the_other_is_no_reason_to_call_a_picture_blurred() -> None:
+    """A mole, and strokes on a plain ground: a blur would explain that they are missing."""
+    plain = Image.new("RGB", (160, 160), (200, 150, 140))
+    ImageDraw.Draw(plain).rectangle((0, 110, 160, 160), fill=(60, 60, 120))
+    mole = plain.copy()
+    ImageDraw.Draw(mole).ellipse((40, 40, 62, 62), fill=(110, 60, 90))
+    assert seen(mole, plain) is None
+    words = written(plain, "SAMPLE", [(0.5, 0.4)], 0.15, 200)
+    assert seen(words, plain) == Covered(0, "a mark")
+
+
 def test_a_subtitled_copy_loses_by_the_flag_of_the_scan() -> None:
     clean = scene(1)
     lined = clean.copy()
@@ -230,7 +301,7 @@ def test_an_opened_mouth_is_not_taken_for_a_mark() -> None:
     inside = np.ones((96, 96), bool)
     assert hidden(shut.astype(np.float32), opened.astype(np.float32), inside) is None
     strokes = shut.copy()
-    strokes[40:44, 12:84:6, 0] += 15
+    strokes[40:48, 12:84:6, 0] += 15
     found = hidden(shut.astype(np.float32), strokes.astype(np.float32), inside)
     assert found is not None
     assert (found.which, found.by) == (1, "a mark")
