@@ -291,6 +291,25 @@ def test_coverage_within_a_given_reach_and_of_nothing():
     assert similarity[0] == pytest.approx(1)
 
 
+def test_who_is_barely_out_of_reach_is_not_covered():
+    """As prdc counts: 5e-6 of cosine is rounding for FAISS, and no reason to count a picture."""
+    angles = np.array([0.0, 0.5])
+    reference = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    edge = np.arccos(np.cos(0.5) + np.array([5e-6, -5e-6]))
+    within, beyond = np.stack([np.cos(-edge), np.sin(-edge)], axis=1).astype(np.float32)
+    assert covered(reference, within[None], reach(reference, k=1)).tolist() == [True, False]
+    assert covered(reference, beyond[None], reach(reference, k=1)).tolist() == [False, False]
+
+
+def test_coverage_counts_as_in_double_precision():
+    reference, subset = cloud(0, 900, 40), cloud(1, 90, 40)
+    exact = reference.astype(np.float64)
+    kth = np.sort(exact @ exact.T, axis=1)[:, -6]
+    nearest_of_all = (exact @ subset.astype(np.float64).T).max(axis=1)
+    assert np.abs(nearest_of_all - kth).min() > 5e-7
+    assert covered(reference, subset, reach(reference, k=5)).tolist() == (nearest_of_all >= kth).tolist()
+
+
 def test_a_group_counts_once_in_coverage():
     reference = unit([[1, 0], [1, 0], [1, 0], [0, 1]])
     assert coverage(reference, reference[:1], np.array([0, 0, 0, 1]), within=0.9).value == 0.5
