@@ -21,6 +21,7 @@ from PIL import Image
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[Any]  # float32; OpenCV's stubs know no more than that it is an array
+Found = tuple[NDArray[np.float64], int, bool]  # place, channels to compare, whether it is the first that is the crop
 
 SIDE = 64  # pixels of the working square
 COARSE = 12  # pixels of the layouts that propose how one picture lies in the other
@@ -46,12 +47,14 @@ class Shot:
     Attributes:
         fine: float32 [2 * SIDE, 2 * SIDE, 3], CIELAB, L 0..100.
         lab: float32 [SIDE, SIDE, 3], the same, smaller.
+        half: float32 [SIDE / 2, SIDE / 2, 3], once more.
         layouts: float32 [crops, COARSE * COARSE * 3], unit rows; row 0 is the whole picture.
         mono: black and white.
     """
 
     fine: Float32
     lab: Float32
+    half: Float32
     layouts: Float32
     mono: bool
 
@@ -86,12 +89,16 @@ def shot(picture: Image.Image, *, mirrored: bool = False) -> Shot:
     mono = bool(np.abs(whole[..., 1:]).max() < MONO)
     fine = cv2.GaussianBlur(whole, (0, 0), 1.2)
     lab = _halved(fine, SIDE)
-    return Shot(fine, lab, _unit(_layouts(lab)), mono)
+    half = _halved(lab, SIDE // 2)
+    return Shot(fine, lab, half, _unit(_layouts(half)), mono)
 
 
 def agreement(first: Shot, second: Shot) -> Agreement:
     """Compare two pictures; symmetric up to rounding."""
-    found = _found(first, second)
+    return _agreed(first, second, _found(first, second))
+
+
+def _agreed(first: Shot, second: Shot, found: Found | None) -> Agreement:
     if found is None:
         return DIFFERENT
     place, channels, swapped = found
@@ -104,7 +111,10 @@ def laid_over(first: Shot, second: Shot) -> tuple[Float32, Float32, NDArray[np.b
     Returns:
         Of s = 2 * SIDE: float32 [s, s, 3] in CIELAB of the first and of the second, each in its own light; bool [s, s].
     """
-    found = _found(first, second)
+    return _laid(first, second, _found(first, second))
+
+
+def _laid(first: Shot, second: Shot, found: Found | None) -> tuple[Float32, Float32, NDArray[np.bool_]] | None:
     if found is None:
         return None
     place, _, swapped = found
@@ -118,7 +128,7 @@ def laid_over(first: Shot, second: Shot) -> tuple[Float32, Float32, NDArray[np.b
     return (warped, below.fine, inside) if swapped else (below.fine, warped, inside)
 
 
-def _found(first: Shot, second: Shot) -> tuple[NDArray[np.float64], int, bool] | None:
+def _found(first: Shot, second: Shot) -> Found | None:
     """Where the one lies in the other, channels to compare, and whether it is the first that is the crop."""
     one, two, channels = first.layouts, second.layouts, 3
     if first.mono != second.mono:  # a black-and-white copy: compare lightness alone
@@ -130,7 +140,7 @@ def _found(first: Shot, second: Shot) -> tuple[NDArray[np.float64], int, bool] |
     if swapped:  # the second is a crop of the first: lay the first over it
         first, second, within_second = second, first, within_first
     place = np.array(_places()[int(within_second.argmax())], np.float64)
-    refined = _refine(first.lab[..., :channels], second.lab[..., :channels], place)
+    refined = _refine(first, second, place, channels)
     if refined is None or _inside(refined, SIDE).mean() < MIN_OVERLAP:
         return None
     return refined, channels, swapped
@@ -147,6 +157,7 @@ class Comparer:
         self.picture = picture
         self._shot = lru_cache(PREPARED)(self._prepare)
         self._known: dict[tuple[int, int, bool], Agreement | None] = {}
+        self._places: dict[tuple[int, int], Found | None] = {}  # of those that are not mirrored
 
     def _prepare(self, row: int, mirrored: bool) -> Shot | None:
         picture = self.picture(row)
@@ -157,13 +168,21 @@ class Comparer:
         pair = (min(first, second), max(first, second), mirrored)
         if pair not in self._known:
             one, two = self._shot(pair[0], False), self._shot(pair[1], mirrored)
-            self._known[pair] = agreement(one, two) if one is not None and two is not None else None
+            self._known[pair] = None
+            if one is not None and two is not None:
+                found = _found(one, two)
+                self._known[pair] = _agreed(one, two, found)
+                if not mirrored:
+                    self._places[pair[:2]] = found
         return self._known[pair]
 
     def laid(self, first: int, second: int) -> tuple[Float32, Float32, NDArray[np.bool_]] | None:
         """Two rows, the second laid over the first; see `laid_over`. None also where a picture is not at hand."""
         one, two = self._shot(first, False), self._shot(second, False)
-        return None if one is None or two is None else laid_over(one, two)
+        if one is None or two is None:
+            return None
+        pair = (first, second)
+        return _laid(one, two, self._places[pair] if pair in self._places else _found(one, two))
 
 
 def _unit(rows: Float32) -> Float32:
@@ -203,16 +222,16 @@ def _averages() -> tuple[Float32, Int64, Int64]:
     return np.concatenate(weights).astype(np.float32), rows, columns
 
 
-def _layouts(lab: Float32) -> Float32:
+def _layouts(half: Float32) -> Float32:
     """[crops, COARSE * COARSE * 3], colours of every crop of `_places`, mean lightness taken out."""
     import cv2
 
     weights, rows, columns = _averages()
-    side = SIDE // 2
+    side = len(half)
     none = np.empty(
         (0, 0), np.float32
     )  # cv2.gemm: NumPy's product starts threads, which costs more than so small a one
-    down = cv2.gemm(weights, _halved(lab, side).reshape(side, -1), 1, none, 0).reshape(len(weights), side, 3)
+    down = cv2.gemm(weights, half.reshape(side, -1), 1, none, 0).reshape(len(weights), side, 3)
     across = cv2.gemm(np.ascontiguousarray(down.transpose(0, 2, 1)).reshape(-1, side), weights.T.copy(), 1, none, 0)
     cells = across.reshape(len(weights), 3, len(weights))
     crops = np.ascontiguousarray(cells.transpose(0, 2, 1))[rows[:, :, None], columns[:, None, :]]
@@ -256,18 +275,15 @@ def _match_light(a: Float32, b: Float32, inside: NDArray[np.bool_]) -> Float32:
     return matched
 
 
-def _refine(a: Float32, b: Float32, place: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Gauss-Newton on scale and shift, coarse to fine (Lucas & Kanade 1981; Baker & Matthews 2004, eq. 10)."""
-    for side, rounds in ((SIDE // 2, 6), (SIDE, 2)):
-        small_a, small_b = _halved(a, side), _halved(b, side)
-        for _ in range(rounds):
-            inside = _inside(place, side)
-            if inside.mean() < MIN_OVERLAP / 2:
-                return None
-            step = _step(small_a, _match_light(small_a, _warp(small_b, place, side), inside), inside, place)
-            place = place + step
-            if np.abs(step).max() < 0.1 / side:
-                break
+def _refine(first: Shot, second: Shot, place: NDArray[np.float64], channels: int) -> NDArray[np.float64] | None:
+    """The crop of `second` that is `first`, from a first guess of its place; None where it is none that counts."""
+    from diversity.overlaying import refined
+
+    small_a, small_b, a, b = (
+        np.ascontiguousarray(picture[..., :channels]) for picture in (first.half, second.half, first.lab, second.lab)
+    )
+    if not refined(small_a, small_b, a, b, place, MIN_OVERLAP / 2):
+        return None
     lowest, highest = min(place[:2]), max(place[:2])
     if lowest < MIN_SCALE or highest > 1 / MIN_SCALE or highest / lowest > MAX_ANISOTROPY:
         return None
@@ -277,26 +293,7 @@ def _refine(a: Float32, b: Float32, place: NDArray[np.float64]) -> NDArray[np.fl
 def _halved(lab: Float32, side: int) -> Float32:
     import cv2
 
-    if side == len(lab):
-        return lab
     return cv2.resize(lab, (side, side), interpolation=cv2.INTER_AREA).reshape(side, side, -1)
-
-
-def _step(a: Float32, warped: Float32, inside: NDArray[np.bool_], place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One Gauss-Newton step of (scale x, scale y, offset x, offset y)."""
-    import cv2
-
-    side = len(a)
-    centres = ((np.arange(side) + 0.5) / side).astype(np.float32)
-    mask = inside[..., None].astype(np.float32)
-    gx = cv2.Sobel(warped, -1, 1, 0, ksize=1, scale=side / 2 / place[0]).reshape(warped.shape) * mask
-    gy = cv2.Sobel(warped, -1, 0, 1, ksize=1, scale=side / 2 / place[1]).reshape(warped.shape) * mask
-    rows = (gx * centres[None, :, None], gy * centres[:, None, None], gx, gy, (a - warped) * mask)
-    stacked = np.stack([row.ravel() for row in rows])
-    products: NDArray[np.float64] = np.asarray(cv2.mulTransposed(stacked, False, dtype=cv2.CV_64F), np.float64)
-    normal, target = products[:4, :4], products[:4, 4]
-    normal[np.diag_indices(4)] += 1e-3 * max(float(np.trace(normal)), 1e-6) / 4
-    return np.clip(np.linalg.solve(normal, target), -0.1, 0.1)
 
 
 def _residual(first: Shot, second: Shot, place: NDArray[np.float64], channels: int) -> Agreement:

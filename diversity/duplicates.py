@@ -258,6 +258,8 @@ class _Decision:
 
     def frame(self, calibration: Calibration) -> pl.DataFrame:
         """`tables.DUPLICATES` at the lines of `calibration`."""
+        from threadpoolctl import threadpool_limits
+
         ranked = self.ranked.to_dicts()
         contents = sorted({row["content"] for row in ranked})
         number = {content: i for i, content in enumerate(contents)}
@@ -267,7 +269,8 @@ class _Decision:
         order = np.array(list(best), np.int64)
         fixed = np.array([best[i]["_pinned"] for i in range(len(best))], bool)
         judge = Judge(self.links, self.comparer, best, calibration, self.views, self.merge)
-        kept, covered = _pass(judge, order, fixed)
+        with threadpool_limits(1, "blas"):  # products of small matrices: more threads only wait for one another
+            kept, covered = _pass(judge, order, fixed)
         writer = Writer(self.links, kept, best, calibration, self.bits, judge.shown if self.merge else None, covered)
         rows = [writer.row(row, number[row["content"]]) for row in ranked]
         return tables.conform(with_counts(rows, ranked), tables.DUPLICATES)

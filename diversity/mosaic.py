@@ -46,16 +46,8 @@ def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> boo
         return float(np.square(covered - other)[where].sum())
 
     lost, own = off(clear), off(covered[where].mean(0))
-    height, width = where.shape
-    across = [_blocks(width, *grid) for grid in _grids(covered, clear, 1)]
-    columns, weights = _by_columns(covered), _by_columns(np.repeat(where[..., None], 3, 2).astype(np.float32))
-    left = lost
-    for grid in _grids(covered, clear, 0):
-        down = _by_columns(np.tensordot(_blocks(height, *grid), clear, 1))
-        for blocks in across:
-            apart = columns - blocks @ down
-            left = min(left, float(np.vdot(apart * weights, apart)))
-    if left > (1 - EXPLAINED) * min(lost, own):
+    left = _left_by_blocks(covered, clear, where, (1 - EXPLAINED) * min(lost, own))
+    if left is None:
         return False
     return left <= BETTER * _left_by_blurs(covered, clear, where)
 
@@ -80,6 +72,33 @@ def _left_by_blurs(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -
     return min(float(np.square(covered - other)[where].sum()) for other in blurred)
 
 
+def _left_by_blocks(covered: Float32, clear: Float32, where: NDArray[np.bool_], most: float) -> float | None:
+    """Squared difference that the best grid of blocks leaves; None where that is more than `most`.
+
+    Every other row is looked at first: what they leave over only grows with the rest, and is mostly too much already.
+    """
+    height, width = where.shape
+    across = [_blocks(width, *grid) for grid in _grids(covered, clear, 1)]
+    if not across:
+        return None
+    stacked, best = np.concatenate(across), np.inf
+    weights = np.repeat(where[..., None], 3, 2).astype(np.float32)
+    halves = [(start, _by_columns(covered[start::2]), _by_columns(weights[start::2])) for start in (0, 1)]
+    for grid in _grids(covered, clear, 0):
+        down = (_blocks(height, *grid) @ clear.reshape(height, -1)).reshape(clear.shape)
+        left = np.zeros(len(across))
+        for start, columns, weight in halves:
+            apart = (stacked @ _by_columns(down[start::2])).reshape(len(across), *columns.shape)
+            np.subtract(columns, apart, out=apart)
+            apart *= weight
+            left += np.einsum("gwk,gwk->g", apart, apart)
+            if left.min() > most:
+                break
+        else:
+            best = min(best, float(left.min()))
+    return best if best <= most else None
+
+
 def _by_columns(region: Float32) -> Float32:
     """[h, w, c] → [w, h c], so that what blocks do across it is one product of matrices."""
     return np.ascontiguousarray(region.swapaxes(0, 1)).reshape(region.shape[1], -1)
@@ -97,33 +116,52 @@ def _structure(region: Float32) -> float:
 
 def _grids(covered: Float32, clear: Float32, axis: int) -> list[Grid]:
     """The periods and offsets at which `covered` has edges that `clear` lacks, the best first."""
-    templates, known = _combs(covered.shape[axis])
+    size = covered.shape[axis]
+    edges = _profile(covered, axis) - _profile(clear, axis)
+    means, lengths = _centred(size)
+    combs, grids = _combs(_longest(size))
+    fits = (combs[: len(means), : size - 1] @ edges - means * edges.sum()) / lengths
     found: list[Grid] = []
-    for at in np.argsort(-(templates @ (_profile(covered, axis) - _profile(clear, axis)))).tolist():
-        if all(abs(known[at][0] / period - 1) > DISTINCT for period, _ in found):
-            found.append(known[at])
-        if len(found) == TRIED:
-            break
+    while len(found) < TRIED and len(fits) and fits.max() > -np.inf:
+        period, offset = grids[int(fits.argmax())].tolist()
+        found.append((period, offset))
+        fits[np.abs(grids[: len(fits), 0] / period - 1) <= DISTINCT] = -np.inf
     return found
 
 
-@lru_cache(maxsize=32)  # about 2 MB each
-def _combs(size: int) -> tuple[Floats, list[Grid]]:
-    """What the gradients of blocks look like: float64 [grids, size - 1], unit rows of mean 0, and their grids."""
-    edges = np.arange(1, size, dtype=np.float64)
-    rows, known = [np.empty((0, size - 1))], []
+def _longest(size: int) -> int:
+    """A length that many regions share."""
+    return max(128, 1 << (size - 1).bit_length())
+
+
+@lru_cache(maxsize=4)
+def _combs(longest: int) -> tuple[Floats, Floats]:
+    """What the gradients of blocks look like, float64 [grids, longest - 1], and their grids [grids, 2], by period.
+
+    Those of a shorter region are where these begin.
+    """
+    edges = np.arange(1, longest, dtype=np.float64)
+    rows, grids = [], []
     period = FINEST
-    while period <= min(COARSEST, size / LEAST_BLOCKS):
+    while period <= min(COARSEST, longest / LEAST_BLOCKS):
         offsets = np.arange(0, period, max(0.4, period / 24))
         away = (edges - offsets[:, None] + period / 2) % period - period / 2
-        comb = np.exp(-(away**2) / (2 * SMOOTHED**2))
-        comb -= comb.mean(1, keepdims=True)
-        rows.append(comb / np.linalg.norm(comb, axis=1, keepdims=True))
-        known += [(period, float(offset)) for offset in offsets]
+        rows.append(np.exp(-(away**2) / (2 * SMOOTHED**2)))
+        grids.append(np.stack([np.full(len(offsets), period), offsets], axis=1))
         period *= STEP
-    return np.concatenate(rows), known
+    return np.concatenate(rows), np.concatenate(grids)
 
 
+@lru_cache(maxsize=256)
+def _centred(size: int) -> tuple[Floats, Floats]:
+    """Of the grids whose blocks a region of `size` has enough of: the means of their combs, the lengths without it."""
+    combs, grids = _combs(_longest(size))
+    there = combs[grids[:, 0] <= size / LEAST_BLOCKS, : size - 1]
+    means: Floats = there.mean(1)
+    return means, np.linalg.norm(there - means[:, None], axis=1)
+
+
+@lru_cache(maxsize=512)  # at most 32 MB
 def _blocks(size: int, period: float, offset: float) -> Float32:
     """[size, size], what replaces every pixel by the mean of its block, and smooths."""
     edges = offset + period * np.arange(-1, np.ceil((size - offset) / period) + 1)
@@ -131,5 +169,12 @@ def _blocks(size: int, period: float, offset: float) -> Float32:
     share = np.clip(np.minimum(at + 1, edges[1:, None]) - np.maximum(at, edges[:-1, None]), 0, None)
     share = share[share.sum(1) > 1e-6]
     means = share.T @ (share / share.sum(1, keepdims=True))
+    return np.asarray(_smoothing(size) @ means, np.float32)
+
+
+@lru_cache(maxsize=128)
+def _smoothing(size: int) -> Floats:
+    """[size, size], what smooths a line of pixels."""
+    at = np.arange(size)
     smooth = np.exp(-((at[:, None] - at) ** 2) / (2 * SMOOTHED**2))
-    return np.asarray(smooth / smooth.sum(1, keepdims=True) @ means, np.float32)
+    return np.asarray(smooth / smooth.sum(1, keepdims=True))
