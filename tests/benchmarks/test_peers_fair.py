@@ -83,7 +83,7 @@ def test_pairs_of_peers_are_closed_into_groups_as_ours_are(adapter):
     assert len(pairs.closed(reversed(chain))) == 61 * 60 // 2
 
 
-def test_fastdup_is_asked_for_its_connected_components(adapter, monkeypatch):
+def test_fastdup_is_asked_for_its_connected_components_at_its_own_defaults(adapter, monkeypatch):
     asked = {}
     members = [[7, "/p/a"], [7, "/p/s/b"], [7, "/p/c"], [9, "/p/d"]]
     rows = SimpleNamespace(values=SimpleNamespace(tolist=lambda: members))
@@ -96,7 +96,7 @@ def test_fastdup_is_asked_for_its_connected_components(adapter, monkeypatch):
     monkeypatch.setattr(theirs, "load", lambda: SimpleNamespace(create=lambda **_: made))
     found = theirs.work({"scratch": "/s", "folder": "/p", "threshold": 0.9}, None)
     assert found["pairs"] == [("a", "c"), ("a", "s/b"), ("c", "s/b")]
-    assert asked["ccthreshold"] == 0.9
+    assert asked == {"overwrite": True}
 
 
 class _Frame:
