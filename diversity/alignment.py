@@ -37,6 +37,8 @@ HOPELESS = 0.3  # scores without following movements, below which following them
 PREPARED = 1024  # pictures held ready at once, 0.3 MB each
 WHOLE = np.array([1.0, 1.0, 0.0, 0.0])  # the place of a picture in itself
 SAME_FRAME = 0.04  # share of the side by which a fit may be off where the frame is the same
+GAIN, LIFT = (0.6, 1.67), 30.0  # of lightness: what re-exposure does to a picture
+LEAST_SPREAD = 1e-3  # of lightness: a flat picture has no gain
 GATE = 0.60  # layouts less alike than this are never the same shot
 
 
@@ -269,9 +271,9 @@ def _match_light(a: Float32, b: Float32, inside: NDArray[np.bool_]) -> Float32:
     mask = inside.astype(np.uint8)
     mean_a, spread_a = cv2.meanStdDev(a[..., :1], mask=mask)
     mean_b, spread_b = cv2.meanStdDev(b[..., :1], mask=mask)
-    gain = float(np.clip(spread_a[0, 0] / max(spread_b[0, 0], 1e-3), 0.6, 1.67))
+    gain = float(np.clip(spread_a[0, 0] / max(spread_b[0, 0], LEAST_SPREAD), *GAIN))
     matched: Float32 = b * np.float32(gain)
-    matched[..., 0] += np.float32(np.clip(mean_a[0, 0] - gain * mean_b[0, 0], -30, 30))
+    matched[..., 0] += np.float32(np.clip(mean_a[0, 0] - gain * mean_b[0, 0], -LIFT, LIFT))
     return matched
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from diversity.alignment import GAIN, LEAST_SPREAD, LIFT
+
 Floats = NDArray[Any]
 
 compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -130,8 +132,8 @@ def _match_light(a: Floats, b: Floats, edge: int, box: tuple[int, int, int, int]
     mean_a, mean_b = sum_a / count, sum_b / count
     spread_a = np.sqrt(max(square_a / count - mean_a * mean_a, 0.0))
     spread_b = np.sqrt(max(square_b / count - mean_b * mean_b, 0.0))
-    gain = min(max(spread_a / max(spread_b, 1e-3), 0.6), 1.67)
-    shift = np.float32(min(max(mean_a - gain * mean_b, -30.0), 30.0))
+    gain = min(max(spread_a / max(spread_b, LEAST_SPREAD), GAIN[0]), GAIN[1])
+    shift = np.float32(min(max(mean_a - gain * mean_b, -LIFT), LIFT))
     factor, side = np.float32(gain), a.shape[1]
     for c in range(a.shape[0]):
         lift = shift if c == 0 else np.float32(0)

@@ -1,6 +1,6 @@
 """Photos that hold an encoder's eye in place: half of the Caltech classes, and what ImageNet's MobileNetV2 sees there.
 
-The other half is never trained on, so that benchmarks can judge it (`judged_classes`), and neither are the originals of
+The other half is never trained on, so that benchmarks can judge it (`halves`), and neither are the originals of
 the resized photos. Not for DreamBooth pictures, which only judge.
 """
 
@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.toonworld import pretrained
 from benchmarks.toonworld.dataset import Picture, recolour
+from diversity.hashing import phash
 
 LOOK = 128  # pixels at which the teacher looks
 TEMPERATURE = 0.1
@@ -24,25 +24,20 @@ LEAST_AREA = 0.3
 BITS = 10  # of 64 by which a photo and the original of a resized one may differ; unlike photos differ by about 32
 
 
-def taught_classes(caltech: Path) -> list[Path]:
-    """Folders of every second class by name: these are trained on."""
-    return sorted(folder for folder in caltech.iterdir() if folder.is_dir())[::2]
-
-
-def judged_classes(caltech: Path) -> list[Path]:
-    """The others: no encoder was trained on them."""
-    return sorted(folder for folder in caltech.iterdir() if folder.is_dir())[1::2]
+def halves(caltech: Path) -> tuple[list[Path], list[Path]]:
+    """Folders of classes, every second one by name: those that are trained on, and those that no encoder has seen."""
+    classes = sorted(folder for folder in caltech.iterdir() if folder.is_dir())
+    return classes[::2], classes[1::2]
 
 
 class Photos:
     """Photos in memory, uint8 [h, w, 3] each, without those that a folder of resized copies shows."""
 
     def __init__(self, caltech: Path, resized: Path) -> None:
-        files = [file for folder in taught_classes(caltech) for file in sorted(folder.glob("*.jpg"))]
+        files = [file for folder in halves(caltech)[0] for file in sorted(folder.glob("*.jpg"))]
         read = [_read(file) for file in files]
-        judged = np.stack([_hash(_read(file)) for file in sorted(resized.rglob("*.jpg"))])
-        apart = [int((judged != _hash(photo)).sum(1).min()) for photo in read]
-        self.pictures = [photo for photo, bits in zip(read, apart, strict=True) if bits > BITS]
+        judged = [_hash(_read(file)) for file in sorted(resized.rglob("*.jpg"))]
+        self.pictures = [photo for photo in read if min((_hash(photo) ^ one).bit_count() for one in judged) > BITS]
 
     def crops(self, seed: int, step: int, count: int, size: int) -> Picture:
         """Two crops of each of `count` photos, first all first ones: uint8 [2 count, size, size, 3]."""
@@ -96,10 +91,9 @@ def _read(file: Path) -> Picture:
     return np.asarray(decoded[:, :, ::-1], dtype=np.uint8)
 
 
-def _hash(photo: Picture) -> NDArray[np.bool_]:
-    """Difference hash, bool [64]."""
-    small = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (9, 8), interpolation=cv2.INTER_AREA).astype(int)
-    return (small[:, 1:] > small[:, :-1]).ravel()
+def _hash(photo: Picture) -> int:
+    """64 bits; 0 where a photo has too little structure to tell (`phash`)."""
+    return phash(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.uint8)) or 0
 
 
 def _shot(photo: Picture, size: int, rng: np.random.Generator) -> Picture:

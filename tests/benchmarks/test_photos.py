@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.toonworld.photos import Holding, Photos, judged_classes, taught_classes
+from benchmarks.toonworld.photos import Holding, Photos, halves
 
 
 def write(folder, name, seed, size=(60, 80)):
@@ -25,7 +25,7 @@ def folders(tmp_path):
 
 
 def test_no_class_teaches_and_judges(folders):
-    taught, judged = taught_classes(folders[0]), judged_classes(folders[0])
+    taught, judged = halves(folders[0])
     assert set(taught).isdisjoint(judged)
     assert sorted([*taught, *judged]) == sorted(folders[0].iterdir())
 
