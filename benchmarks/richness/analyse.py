@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.richness import statistics
-from benchmarks.richness.arms import ARMS
+from benchmarks.richness.arms import ARMS, OTHER_PROMPTS
 from benchmarks.richness.claims import PARTS, RICHNESS, Judged, Verdict, endpoint, judge, verdict_of
 from benchmarks.richness.statistics import Floats, Found, area, correlation, holm, left_out, permuted, spearman
-from benchmarks.richness.table import Ladder, Row, column, loss, names
+from benchmarks.richness.table import Ladder, Row, column, loss, names, score
 from benchmarks.richness.truth import OVERFITTED
 
+LOST = "truth.lost"
 LEAST_CLASS = 8  # LoRAs of either class below which an AUC decides nothing
-OTHER_PROMPTS = ("two32", "bound16")  # arms that are asked for more than the others
 LINES = (0.05, OVERFITTED, 0.15)
 CORE = 55
 
@@ -80,6 +81,8 @@ PREDICTORS = (
 )
 
 
+Telling = Callable[[Sequence[Row], NDArray[np.bool_]], dict[str, Floats]]  # rows, labels → what says how much of each
+
 HELD_OUT = (("loss.held_out", "common"), ("loss.gap", "common"), ("loss.held_out", "own"), ("loss.gap", "own"))
 PICKED = ("copies", "near", "fresh", "likeness", "colours", "variety", "views")
 MUST_BE_0 = (
@@ -118,6 +121,20 @@ class Areas:
 
 
 @dataclass(frozen=True)
+class Again:
+    """What other seeds say of the same LoRAs, and what that leaves to any measure.
+
+    Attributes:
+        repeats: Rank correlation of `truth.lost` with the mean of what other seeds say.
+        areas: AUCs: from other seeds of the ground truth itself, then from each measure where all drawings together
+            say who is overfitted.
+    """
+
+    repeats: Found
+    areas: list[Areas]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything that is said of the ladder.
 
@@ -130,6 +147,7 @@ class Analysis:
         secondary: Other endpoints with richness; uncorrected.
         predictors: Measure of richness → its rank correlations with the primaries, in their order.
         areas: AUCs.
+        again: The ground truth asked again; exploratory.
         shuffled: Control that shuffled captions lose beyond ordered ones; the ground truth must see it.
         identity: Largest absolute score of the untrained LoRA among those that must be 0.
         false_alarms: Share of label permutations with a Holm-significant primary.
@@ -145,6 +163,7 @@ class Analysis:
     secondary: list[tuple[Endpoint, Found]]
     predictors: dict[str, list[float]]
     areas: list[Areas]
+    again: Again | None
     shuffled: Found
     identity: float
     false_alarms: float
@@ -156,8 +175,8 @@ class Analysis:
         return self.core < CORE
 
 
-def analyse(rows: Sequence[Row]) -> Analysis:
-    """All of it, from the rows of every block."""
+def analyse(rows: Sequence[Row], again: Sequence[Row] = ()) -> Analysis:
+    """All of it, from the rows of every block, and what ground truth said when asked again."""
     ladder = Ladder(rows)
     core = ladder.block("core")
     primary = [(end, endpoint(ladder, end.measure, **end.settings)) for end in PRIMARY]
@@ -175,6 +194,7 @@ def analyse(rows: Sequence[Row]) -> Analysis:
             for name in PREDICTORS
         },
         areas=_areas(ladder),
+        again=_again(ladder, again),
         shuffled=_shuffled(ladder),
         identity=_identity(ladder),
         false_alarms=_alarms(core),
@@ -209,6 +229,7 @@ def plain(analysis: Analysis) -> dict[str, Any]:
     for name in ("primary", "matched", "secondary"):
         told[name] = [{**asdict(end), **asdict(found)} for end, found in told[name]]
     told["areas"] = [asdict(area) for area in analysis.areas]
+    told["again"] = None if analysis.again is None else asdict(analysis.again)
     told["shuffled"] = asdict(analysis.shuffled)
     told["claims"] = {
         claim: {
@@ -244,28 +265,61 @@ def _matched(core: Sequence[Row]) -> list[tuple[Endpoint, Found]]:
 
 def _areas(ladder: Ladder) -> list[Areas]:
     """From held-out losses, and from `pick` alone."""
+    rows = _told(ladder)
+    lost = column(rows, LOST, weight=1.0)
+    return [one for line in LINES for one in _areas_at(line, rows, lost, _measures)]
+
+
+def _again(ladder: Ladder, again: Sequence[Row]) -> Again | None:
+    """None where too few were asked again."""
+    other = {row["id"]: row["scores"][LOST] for row in again}
+    rows = [row for row in _told(ladder) if row["id"] in other]
+    if len(set(names(rows).tolist())) < statistics.LEAST_CHARACTERS:
+        return None
+    first, more = column(rows, LOST, weight=1.0), np.array([other[row["id"]] for row in rows], float)
+    every = np.column_stack([first, more]).mean(axis=1)
+    rest = more.mean(axis=1)
+
+    def itself(_rows: Sequence[Row], _labels: NDArray[np.bool_]) -> dict[str, Floats]:
+        return {"the same ground truth, other seeds": rest}
+
+    areas = _areas_at(OVERFITTED, rows, first, itself)
+    areas += [replace(one, told_from=f"{one.told_from} *") for one in _areas_at(OVERFITTED, rows, every, _measures)]
+    return Again(correlation(first, rest, names(rows)), areas)
+
+
+def _told(ladder: Ladder) -> list[Row]:
+    """LoRAs of which it is asked whether they are overfitted, where the ground truth is known."""
     rows = [row for row in ladder.block("core", "claims") if row["arm"] not in OTHER_PROMPTS]
-    lost, who = column(rows, "truth.lost", weight=1.0), names(rows)
-    known = np.isfinite(lost)
-    rows, lost, who = [row for row, ok in zip(rows, known, strict=True) if ok], lost[known], who[known]
-    if len(set(who.tolist())) < statistics.LEAST_CHARACTERS:
-        return []
+    return [row for row in rows if math.isfinite(score(row, LOST, weight=1.0))]
+
+
+def _measures(rows: Sequence[Row], labels: NDArray[np.bool_]) -> dict[str, Floats]:
+    """What each way of telling says of every LoRA."""
     held = np.stack([column(rows, m, set=s) for m, s in HELD_OUT], axis=1)
     seen = np.stack([column(rows, f"pick.{name}") for name in PICKED], axis=1)
-    found = []
-    for line in LINES:
-        labels = lost >= line
-        told: dict[str, Floats] = {
-            "common held-out loss against the base": np.nan_to_num(held[:, 0]),
-            "held-out measures, one character left out": left_out(held, labels, who),
-            "sample pictures alone (pick), one character left out": left_out(seen, labels, who),
-        }
-        decided = min(int(labels.sum()), int((~labels).sum())) >= LEAST_CLASS
-        found += [
-            Areas(name, line, area(scores, labels, who), int(labels.sum()), decided, spearman(scores, lost))
-            for name, scores in told.items()
-        ]
-    return found
+    return {
+        "common held-out loss against the base": np.nan_to_num(held[:, 0]),
+        "held-out measures, one character left out": left_out(held, labels, names(rows)),
+        "sample pictures alone (pick), one character left out": left_out(seen, labels, names(rows)),
+    }
+
+
+def _areas_at(
+    line: float,
+    rows: Sequence[Row],
+    lost: Floats,
+    told: Callable[[Sequence[Row], NDArray[np.bool_]], dict[str, Floats]],
+) -> list[Areas]:
+    """AUCs where those from `line` on are overfitted; none of fewer characters than an interval takes."""
+    who, labels = names(rows), lost >= line
+    if len(set(who.tolist())) < statistics.LEAST_CHARACTERS:
+        return []
+    decided = min(int(labels.sum()), int((~labels).sum())) >= LEAST_CLASS
+    return [
+        Areas(name, line, area(scores, labels, who), int(labels.sum()), decided, spearman(scores, lost))
+        for name, scores in told(rows, labels).items()
+    ]
 
 
 def _shuffled(ladder: Ladder) -> Found:

@@ -224,6 +224,7 @@ CLAIMS = (
     Arm("shuffled16", "turntable", _shuffled),
     Arm("lonecap16", "lone", _lone(2.0)),
 )
+OTHER_PROMPTS = ("two32", "bound16")  # asked for more than the others
 WAITING = ("rare64", "lonecap16")  # made last: what they are for is told by shoes, and no judge tells those
 LONG = tuple(
     Arm(f"{name}long", composition, make, readings=(1500, LONG_STEPS), batch=LONG_BATCH)

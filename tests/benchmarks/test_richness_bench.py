@@ -15,7 +15,7 @@ pytest.importorskip("pyvista", reason="pyvista is not installed: the toon world 
 import numpy as np
 import torch
 
-from benchmarks.richness import arms, people, pool
+from benchmarks.richness import again, arms, people, pool
 from benchmarks.richness.bench import Bench
 from benchmarks.richness.table import loss, score
 from diversity.errors import InputError
@@ -103,8 +103,18 @@ def test_one_lora_from_pictures_to_its_row(bench, monkeypatch):
     assert len(list((bench.folder / "loras" / row["id"]).glob("step-*.safetensors"))) == len(row["losses"])
     with monkeypatch.context() as patch:
         patch.setattr(drawing, "generate", None)
-        again = bench.row(job)  # nothing is trained or drawn again
-    assert {**again, "cpu_s": None} == {**row, "cpu_s": None}
+        same = bench.row(job)  # nothing is trained or drawn again
+    assert {**same, "cpu_s": None} == {**row, "cpu_s": None}
+
+    told = again.draw(bench, row)
+    assert all(math.isfinite(value) for values in told["scores"].values() for value in values)
+    assert [len(values) for values in told["scores"].values()] == [2, 2, 2]
+    assert again.missing([row], (), bench.folder) == [row]
+    assert again.missing([row], {row["id"]}, bench.folder) == []
+    assert again.missing([{**row, "arm": "two32"}], (), bench.folder) == []
+    assert again.missing([row], (), bench.folder / "elsewhere") == []
+    seeds = np.load(max((bench.folder / "pictures" / row["id"]).glob("*.npz")))["seed"]
+    assert not set(seeds) & {seed for first in told["first_seeds"] for seed in range(first, first + 8)}
 
     untrained = bench.row(arms.Job(f"identity-{who}", "identity", "identity", who))
     for measure in ("loss.gap", "truth.lost", "colour.change"):

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("diffusers", reason="diffusers is not installed: the ladder cannot be trained")
@@ -119,6 +120,41 @@ def test_overfitted_loras_are_told_apart_where_losses_tell_them():
     assert areas["common held-out loss against the base"].found.value > 0.8
     assert areas["sample pictures alone (pick), one character left out"].found.value > 0.6
     assert all(one.decided for one in areas.values())
+
+
+def asked_again(rows, noise):
+    """What other seeds say: the planted loss and noise of their own."""
+    rng = np.random.default_rng(5)
+    lost = [score(row, "truth.lost", weight=1.0) for row in rows]
+    more = [[one + float(rng.normal(0, noise)) for _ in range(2)] for one in lost]
+    return [{"id": row["id"], "scores": {"truth.lost": each}} for row, each in zip(rows, more, strict=True)]
+
+
+def test_a_truth_that_repeats_tells_its_own_labels_and_one_that_does_not_tells_nothing():
+    rows = ladder_rows.core()
+    for noise, correlated, told in ((0.001, (0.99, 1.0), (0.99, 1.0)), (50.0, (-0.4, 0.4), (0.3, 0.7))):
+        again = analyse.analyse(rows, asked_again(rows, noise)).again
+        assert correlated[0] <= again.repeats.value <= correlated[1]
+        first, *measures = again.areas
+        assert first.told_from == "the same ground truth, other seeds"
+        assert told[0] <= first.found.value <= told[1]
+        assert len(measures) == 3
+    assert analyse.analyse(rows).again is None
+    assert analyse.analyse(rows, asked_again(rows, 0.1)[:2]).again is None  # too few characters for an interval
+
+
+def test_all_drawings_together_say_who_is_overfitted():
+    """One LoRA lost little at first and much with other seeds: with *, it is overfitted."""
+    rows = ladder_rows.core()
+    calm = min(rows, key=lambda row: score(row, "truth.lost", weight=1.0))["id"]
+    again = asked_again(rows, 0.0)
+    told = analyse.analyse(rows, again).again.areas
+    for one in again:
+        if one["id"] == calm:
+            one["scores"]["truth.lost"] = [5.0, 5.0]
+    changed = analyse.analyse(rows, again).again.areas
+    assert changed[0].overfitted == told[0].overfitted  # by the first drawing
+    assert [one.overfitted for one in changed[1:]] == [one.overfitted + 1 for one in told[1:]]
 
 
 def test_a_row_with_a_problem_is_left_out_and_named():
