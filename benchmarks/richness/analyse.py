@@ -84,6 +84,14 @@ PREDICTORS = (
 Telling = Callable[[Sequence[Row], NDArray[np.bool_]], dict[str, Floats]]  # rows, labels → what says how much of each
 
 HELD_OUT = (("loss.held_out", "common"), ("loss.gap", "common"), ("loss.held_out", "own"), ("loss.gap", "own"))
+WHOLE = (
+    ("loss.gap.low", {"set": "common"}),
+    ("loss.train", {"set": "common"}),
+    ("control.difference", {"by": "text", "kind": "novel", "weight": 1.0}),
+    ("colour.change", {"prompts": "unrelated", "weight": 1.0}),
+    ("leak.effect", {"by": "features", "weight": 1.0}),
+)
+CHOSEN_ON = 47  # rows of the claim block, the first, and the core: what `WHOLE` was chosen on
 PICKED = ("copies", "near", "fresh", "likeness", "colours", "variety", "views")
 MUST_BE_0 = (
     "loss.gap",
@@ -148,6 +156,7 @@ class Analysis:
         predictors: Measure of richness → its rank correlations with the primaries, in their order.
         areas: AUCs.
         again: The ground truth asked again; exploratory.
+        whole: The whole evaluation, on later rows than it was chosen on, then on all; exploratory.
         shuffled: Control that shuffled captions lose beyond ordered ones; the ground truth must see it.
         identity: Largest absolute score of the untrained LoRA among those that must be 0.
         false_alarms: Share of label permutations with a Holm-significant primary.
@@ -164,6 +173,7 @@ class Analysis:
     predictors: dict[str, list[float]]
     areas: list[Areas]
     again: Again | None
+    whole: list[Areas]
     shuffled: Found
     identity: float
     false_alarms: float
@@ -195,6 +205,7 @@ def analyse(rows: Sequence[Row], again: Sequence[Row] = ()) -> Analysis:
         },
         areas=_areas(ladder),
         again=_again(ladder, again),
+        whole=_whole(ladder),
         shuffled=_shuffled(ladder),
         identity=_identity(ladder),
         false_alarms=_alarms(core),
@@ -228,7 +239,8 @@ def plain(analysis: Analysis) -> dict[str, Any]:
     told = {name: getattr(analysis, name) for name in analysis.__dataclass_fields__ if name != "claims"}
     for name in ("primary", "matched", "secondary"):
         told[name] = [{**asdict(end), **asdict(found)} for end, found in told[name]]
-    told["areas"] = [asdict(area) for area in analysis.areas]
+    for name in ("areas", "whole"):
+        told[name] = [asdict(area) for area in told[name]]
     told["again"] = None if analysis.again is None else asdict(analysis.again)
     told["shuffled"] = asdict(analysis.shuffled)
     told["claims"] = {
@@ -286,6 +298,19 @@ def _again(ladder: Ladder, again: Sequence[Row]) -> Again | None:
     areas = _areas_at(OVERFITTED, rows, first, itself)
     areas += [replace(one, told_from=f"{one.told_from} *") for one in _areas_at(OVERFITTED, rows, every, _measures)]
     return Again(correlation(first, rest, names(rows)), areas)
+
+
+def _whole(ladder: Ladder) -> list[Areas]:
+    """Told by five numbers without ground truth; a row is never told by a fit on its character."""
+    rows = _told(ladder)
+    lost = column(rows, LOST, weight=1.0)
+    later = {row["id"] for row in ladder.block("claims")[CHOSEN_ON:]}
+    new = np.array([row["id"] in later for row in rows], bool)
+    features = np.stack([column(rows, name, **settings) for name, settings in WHOLE], axis=1)
+    scores = left_out(features, lost >= OVERFITTED, names(rows), ~new)
+    fresh = [row for row, is_new in zip(rows, new, strict=True) if is_new]
+    found = _areas_at(OVERFITTED, fresh, lost[new], lambda _, __: {"whole evaluation, on later LoRAs": scores[new]})
+    return found + _areas_at(OVERFITTED, rows, lost, lambda _, __: {"whole evaluation, on all": scores})
 
 
 def _told(ladder: Ladder) -> list[Row]:

@@ -144,6 +144,14 @@ def _controls(found: Analysis) -> list[str]:
             "",
             *_areas(found.again.areas),
         ]
+    if found.whole:
+        lines += [
+            "",
+            "Exploratory: five numbers of an evaluation without ground truth, chosen on the core and the first rows of "
+            "the claim block, where they look better than they are; on LoRAs made later:",
+            "",
+            *_areas(found.whole),
+        ]
     lines += [
         "",
         "## Controls",

@@ -162,8 +162,10 @@ def area(scores: Floats, labels: NDArray[np.bool_], characters: Names) -> Found:
     return Found(auc(scores, labels), low, high, math.nan, len(scores), len(np.unique(characters)))
 
 
-def left_out(features: Floats, labels: NDArray[np.bool_], characters: Names) -> Floats:
-    """Log odds [n] by logistic regression fitted without the row's character.
+def left_out(
+    features: Floats, labels: NDArray[np.bool_], characters: Names, fitted: NDArray[np.bool_] | None = None
+) -> Floats:
+    """Log odds [n] by logistic regression fitted on rows of `fitted` (None: all), without those of the row's character.
 
     A fold whose training rows are all of one class gives 0. Missing features are the mean of the others.
     """
@@ -175,9 +177,10 @@ def left_out(features: Floats, labels: NDArray[np.bool_], characters: Names) -> 
     found = np.zeros(len(features))
     for name in np.unique(characters):
         out = characters == name
-        if len(set(labels[~out].tolist())) < 2:
+        others = ~out if fitted is None else ~out & fitted
+        if len(set(labels[others].tolist())) < 2:
             continue
         model = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=1.0))
-        model.fit(features[~out], labels[~out])
+        model.fit(features[others], labels[others])
         found[out] = model.decision_function(features[out])
     return found

@@ -14,7 +14,7 @@ pytest.importorskip("diffusers", reason="diffusers is not installed: the ladder 
 import ladder_rows
 
 from benchmarks.richness import analyse, claims, report, statistics
-from benchmarks.richness.arms import Job
+from benchmarks.richness.arms import OTHER_PROMPTS, Job, jobs
 from benchmarks.richness.statistics import Found
 from benchmarks.richness.table import Ladder, loss, score
 from training.evaluate import ladder
@@ -155,6 +155,18 @@ def test_all_drawings_together_say_who_is_overfitted():
     changed = analyse.analyse(rows, again).again.areas
     assert changed[0].overfitted == told[0].overfitted  # by the first drawing
     assert [one.overfitted for one in changed[1:]] == [one.overfitted + 1 for one in told[1:]]
+
+
+def test_the_whole_evaluation_counts_where_it_was_not_chosen():
+    rows = ladder_rows.core()
+    more = [job for job in jobs(ladder_rows.TOONS, ()) if job.block == "claims"]
+    rows += [ladder_rows.row(job) for job in more]
+    later, every = analyse.analyse(rows).whole
+    told = [row for row in rows if row["arm"] not in OTHER_PROMPTS]
+    assert every.found.n == len(told)
+    assert later.found.n == sum(job.arm not in OTHER_PROMPTS for job in more[analyse.CHOSEN_ON :])
+    (alone,) = analyse.analyse(ladder_rows.core()).whole  # nothing was made later
+    assert alone.told_from == every.told_from
 
 
 def test_a_row_with_a_problem_is_left_out_and_named():

@@ -122,3 +122,15 @@ def test_leaving_a_character_out_finds_signal_and_not_noise():
     by_character = np.repeat(np.arange(8) % 2 == 0, 5)
     assert statistics.auc(statistics.left_out(named, by_character, WHO), by_character) < 0.6
     assert 0.2 < statistics.auc(statistics.left_out(noise, labels, WHO), labels) < 0.8
+
+
+def test_rows_that_are_not_fitted_on_are_told_and_teach_nothing():
+    rng = np.random.default_rng(0)
+    labels = rng.random(40) < 0.5
+    features = (labels + rng.normal(0, 0.1, 40))[:, None]
+    fitted = np.arange(40) % 2 == 0
+    told = statistics.left_out(features, labels, WHO, fitted)
+    assert statistics.auc(told[~fitted], labels[~fitted]) > 0.95
+    turned = np.where(fitted, labels, ~labels)
+    np.testing.assert_array_equal(told, statistics.left_out(features, turned, WHO, fitted))
+    assert not np.array_equal(told, statistics.left_out(features, turned, WHO))
