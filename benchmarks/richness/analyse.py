@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -154,6 +154,7 @@ class Analysis:
         matched: P2 and the common held-out loss at matched exposures.
         secondary: Other endpoints with richness; uncorrected.
         predictors: Measure of richness → its rank correlations with the primaries, in their order.
+        seen: The same for the first measure, to other encoders than the one of the rows.
         areas: AUCs.
         again: The ground truth asked again; exploratory.
         whole: The whole evaluation, on later rows than it was chosen on, then on all; exploratory.
@@ -171,6 +172,7 @@ class Analysis:
     matched: list[tuple[Endpoint, Found]]
     secondary: list[tuple[Endpoint, Found]]
     predictors: dict[str, list[float]]
+    seen: dict[str, list[float]]
     areas: list[Areas]
     again: Again | None
     whole: list[Areas]
@@ -185,8 +187,16 @@ class Analysis:
         return self.core < CORE
 
 
-def analyse(rows: Sequence[Row], again: Sequence[Row] = ()) -> Analysis:
-    """All of it, from the rows of every block, and what ground truth said when asked again."""
+def analyse(
+    rows: Sequence[Row], again: Sequence[Row] = (), seen: Mapping[str, Mapping[str, Sequence[Row]]] | None = None
+) -> Analysis:
+    """All of it.
+
+    Args:
+        rows: Of every block.
+        again: What ground truth said when asked again.
+        seen: Other encoder → id of a row → `richness.*` of its set to that encoder.
+    """
     ladder = Ladder(rows)
     core = ladder.block("core")
     primary = [(end, endpoint(ladder, end.measure, **end.settings)) for end in PRIMARY]
@@ -199,9 +209,10 @@ def analyse(rows: Sequence[Row], again: Sequence[Row] = ()) -> Analysis:
         primary=[(end, replace(found, p=p)) for (end, found), p in zip(primary, corrected, strict=True)],
         matched=_matched(core),
         secondary=[(end, endpoint(ladder, end.measure, **end.settings)) for end in SECONDARY],
-        predictors={
-            name: [_rank(column(core, name), column(core, end.measure, **end.settings)) for end in PRIMARY]
-            for name in PREDICTORS
+        predictors={name: _ranks(core, column(core, name)) for name in PREDICTORS},
+        seen={
+            f"vendi_1 to {encoder}": _ranks(core, column(_seen(core, found), RICHNESS))
+            for encoder, found in (seen or {}).items()
         },
         areas=_areas(ladder),
         again=_again(ladder, again),
@@ -369,6 +380,15 @@ def _alarms(core: Sequence[Row]) -> float:
         if len(core) and np.isfinite(values).all() and math.isfinite(spearman(rich, values)):
             nulls.append(permuted(rich, values, who, rounds=2000))
     return statistics.false_alarms(nulls) if nulls else math.nan
+
+
+def _seen(rows: Sequence[Row], found: Mapping[str, Sequence[Row]]) -> list[Row]:
+    return [{**row, "scores": found.get(row["id"], ())} for row in rows]
+
+
+def _ranks(rows: Sequence[Row], rich: Floats) -> list[float]:
+    """Rank correlation with each primary endpoint."""
+    return [_rank(rich, column(rows, end.measure, **end.settings)) for end in PRIMARY]
 
 
 def _rank(x: Floats, y: Floats) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.richness import encoded
 from benchmarks.richness.analyse import CORE, PRIMARY, Analysis, Areas, Endpoint, analyse, plain
 from benchmarks.richness.claims import RICHNESS, Judged
 from benchmarks.richness.run import AGAIN, HERE, RESULTS, done
@@ -28,25 +29,48 @@ CLAIMS = HERE / "CLAIMS.md"
 COLOURS = {"monotone": "#c0392b", "portrait": "#e67e22", "turntable": "#2e7d32"}
 NOT_SHIPPED = ("truth.right", "binding")  # per attribute and tag: too many for a package
 LEFT_OUT = ("losses", "readings", "cpu_s")
+OF_AN_ENCODER = ("richness.", "memory.", "variety.", "pick.", "fidelity", "faces.", "copies.", "band.")
+SEEN_BY = ("features", "text")
 STATE = "An association in these characters on this small base, not a law."
 
 
 def write(rows: Sequence[Row], results: Path, claims: Path, shipped: Path) -> Analysis:
-    """All pages from the rows."""
-    found = analyse(rows, ladder.read(results / AGAIN))
+    """All pages from the rows.
+
+    Args:
+        rows: Of every block.
+        results: Folder of them, of what was asked again and of what another encoder sees; of pages too.
+        claims, shipped: Files that are written.
+    """
+    seen = {file.stem: {row["id"]: row["scores"] for row in ladder.read(file)} for file in encoded.files(results)}
+    found = analyse(rows, ladder.read(results / AGAIN), seen)
     write_text(results / "analysis.json", json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n")
     write_text(claims, claims_page(found))
     write_text(results / "readme.md", readme(found))
     figure([row for row in rows if row["block"] == "core" and "problem" not in row], results / "ladder.svg")
-    lines = [json.dumps(slim(row), ensure_ascii=False) for row in rows if "problem" not in row]
+    ships = seen.get(encoded.shipped(), {})
+    lines = [json.dumps(slim(row, ships.get(row["id"])), ensure_ascii=False) for row in rows if "problem" not in row]
     write_text(shipped, "".join(f"{line}\n" for line in lines))
     return found
 
 
-def slim(row: Row) -> dict[str, Any]:
-    """A row as the package ships it: what the reports and the forecast read."""
+def slim(row: Row, seen: Sequence[Row] | None = None) -> dict[str, Any]:
+    """A row as the package ships it: what the reports and the forecast read.
+
+    Args:
+        row: Of the ladder.
+        seen: Its set's richness to the encoder that ships, where that is another one than the row was measured with:
+            then all that the row's own encoder saw stays behind.
+    """
     kept = {name: value for name, value in row.items() if name not in (*LEFT_OUT, "scores")}
-    return {**kept, "scores": [one for one in row["scores"] if not one["measure"].startswith(NOT_SHIPPED)]}
+    scores = [one for one in row["scores"] if not one["measure"].startswith(NOT_SHIPPED)]
+    if seen is not None:
+        scores = [*seen, *(one for one in scores if not _of_an_encoder(one))]
+    return {**kept, "scores": scores}
+
+
+def _of_an_encoder(one: Row) -> bool:
+    return one["measure"].startswith(OF_AN_ENCODER) or json.loads(one["settings"]).get("by") in SEEN_BY
 
 
 def claims_page(found: Analysis) -> str:
@@ -131,7 +155,7 @@ def _controls(found: Analysis) -> list[str]:
     lines += [_endpoint_line(end, one) for end, one in (*found.matched, *found.secondary)]
     lines += ["", "Other measures of richness:", ""]
     lines += [f"| | {' | '.join(end.name for end in PRIMARY)} |", "|---|" + "---|" * len(PRIMARY)]
-    for name, values in found.predictors.items():
+    for name, values in {**found.predictors, **found.seen}.items():
         lines.append(f"| {name.removeprefix('richness.')} | {' | '.join(_number(value) for value in values)} |")
     lines += ["", "## Overfitted or not", "", *_areas(found.areas)]
     if found.again is not None:

@@ -13,7 +13,7 @@ pytest.importorskip("diffusers", reason="diffusers is not installed: the ladder 
 
 import ladder_rows
 
-from benchmarks.richness import analyse, claims, report, statistics
+from benchmarks.richness import analyse, claims, encoded, report, run, statistics
 from benchmarks.richness.arms import OTHER_PROMPTS, Job, jobs
 from benchmarks.richness.statistics import Found
 from benchmarks.richness.table import Ladder, loss, score
@@ -203,6 +203,32 @@ def test_shoes_decide_what_is_said_of_shoes():
     parts = {one.part.what: one for one in analyse.analyse(changed).claims["C9"][1]}
     assert parts["without shoes in the set, shoes come out wrong"].verdict == "supported"
     assert parts["16 rich pictures overfit less than 64 monotonous ones"].verdict == "refuted"  # no such effect planted
+
+
+def test_what_ships_is_seen_by_one_encoder(tmp_path, monkeypatch):
+    """Richness is the shipped encoder's; what the row's own encoder saw stays behind, losses and judges do not."""
+    rows = ladder_rows.core()
+    file = encoded.file_of(tmp_path, "new")
+    for row in rows:
+        run.append(file, {"id": row["id"], "scores": [ladder_rows.score("richness.vendi_1", 3.5, {"encoder": "new"})]})
+    text = ladder_rows.score("control.difference", 0.1, {"by": "text"})
+    judged = ladder_rows.score("control.difference", 0.2, {"by": "judges"})
+    rows[0]["scores"] += [text, judged]
+
+    def shipped(encoder):
+        monkeypatch.setattr(encoded, "shipped", lambda: encoder)
+        report.write(rows, tmp_path, tmp_path / "CLAIMS.md", tmp_path / "shipped.jsonl")
+        return ladder.read(tmp_path / "shipped.jsonl")
+
+    (first, *others) = shipped("new")
+    assert [score(row, "richness.vendi_1", encoder="new") for row in (first, *others)] == [3.5] * len(rows)
+    assert math.isnan(score(first, "memory.own"))
+    assert math.isnan(score(first, "richness.pictures"))
+    assert score(first, "loss.gap", set="common") == score(rows[0], "loss.gap", set="common")
+    assert score(first, "truth.lost", weight=1.0) == score(rows[0], "truth.lost", weight=1.0)
+    assert (score(first, "control.difference", by="judges"), score(first, "control.difference")) == (0.2, 0.2)
+    assert "| vendi_1 to new |" in (tmp_path / "CLAIMS.md").read_text(encoding="utf-8")
+    assert shipped("the rows' own") == [report.slim(row) for row in rows]
 
 
 def test_pages_are_written_from_rows_and_twice_the_same(tmp_path):
