@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.richness import sets
 from benchmarks.richness.arms import ARMS, Job
 from benchmarks.richness.bench import Bench
 from benchmarks.richness.run import RESULTS, WORK, append, done, mend
+from benchmarks.richness.table import Row
 from diversity.encoders import load_encoder
 from diversity.errors import DiversityError
 from training import judges
@@ -46,6 +48,12 @@ def look(bench: Bench, job: Job) -> dict[str, Any]:
     return ladder.row(bench.richness.rows(ARMS[job.arm].make(cast.pool, cast.others)), id=job.id)
 
 
+def missing(rows: Iterable[Row], known: Container[str], encoder: str) -> list[Row]:
+    """Rows that `encoder` has not seen: it neither measured them nor looked since."""
+    others = [row for row in rows if row["arm"] in ARMS and row["experiment"]["encoder"] != encoder]
+    return [row for row in others if row["id"] not in known]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line entry; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.richness.encoded", description=__doc__)
@@ -57,12 +65,11 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     try:
         bench = Bench("toon", judges.load(judges.FOLDER), args.work)
-        file = file_of(args.results, bench.richness.encoder.id)
+        encoder = bench.richness.encoder.id
+        file = file_of(args.results, encoder)
         mend(file.parent)
         known = {row["id"] for row in ladder.read(file)}
-        for row in done(args.results).values():
-            if row["id"] in known or row["arm"] not in ARMS:
-                continue
+        for row in missing(done(args.results).values(), known, encoder):
             append(file, look(bench, Job(row["id"], row["block"], row["arm"], row["character"])))
             print(row["id"], flush=True)
     except DiversityError as error:

@@ -231,6 +231,12 @@ def test_what_ships_is_seen_by_one_encoder(tmp_path, monkeypatch):
     assert shipped("the rows' own") == [report.slim(row) for row in rows]
 
 
+def test_an_encoder_looks_at_sets_that_it_has_not_seen():
+    rows = [{"id": name, "arm": "mono16", "experiment": {"encoder": encoder}} for name, encoder in ("ax", "by", "cx")]
+    assert [row["id"] for row in encoded.missing(rows, {"c"}, "y")] == ["a"]
+    assert encoded.missing([{**rows[0], "arm": "stack"}], (), "y") == []  # a stack is of no set
+
+
 def test_pages_are_written_from_rows_and_twice_the_same(tmp_path):
     rows = ladder_rows.core()
     pages = []
