@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from diversity import hashing, quality
-from diversity.config import ScanConfig
 from diversity.decode import BACKGROUND, BadPicture, Decoded, decode
 from diversity.ingest.source import UNREADABLE, Source
 from diversity.sharpness import block_means
+
+if TYPE_CHECKING:
+    from diversity.config import ScanConfig
 
 UInt8Array = NDArray[np.uint8]
 
@@ -24,6 +27,19 @@ LOSSLESS = frozenset({"PNG", "BMP", "DIB", "GIF", "TIFF", "PPM", "ICO", "PSD", "
 JPEG_QUALITY = 82  # thumbnails; a fifth of the time of WebP for a third more bytes
 
 cv2.setNumThreads(1)  # the scan runs one picture per thread
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What measuring needs of `ScanConfig`, as plain values: a process that gets these imports no pydantic."""
+
+    max_pixels: int
+    thumbnail: int
+
+    @classmethod
+    def of(cls, config: ScanConfig) -> Self:
+        """Those of `config`."""
+        return cls(config.max_pixels, config.thumbnail)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +58,7 @@ class Measured:
     pixels: UInt8Array | None
 
 
-def measure_source(source: Source, config: ScanConfig) -> Measured:
+def measure_source(source: Source, config: ScanConfig | Sizes) -> Measured:
     """Read and measure one source; never raises: what is wrong becomes the column `problem`."""
     if source.size > 16 * config.max_pixels + (1 << 20):
         return _bad(None, f"The file has {source.size} bytes, more than any picture within the limit of pixels.")
@@ -55,7 +71,7 @@ def measure_source(source: Source, config: ScanConfig) -> Measured:
     return measure(data, config)
 
 
-def measure(data: bytes, config: ScanConfig) -> Measured:
+def measure(data: bytes, config: ScanConfig | Sizes) -> Measured:
     """Decode and measure the picture file `data`; never raises: what is wrong becomes the column `problem`."""
     digest = hashlib.sha256(data).hexdigest()[:32]
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from diversity.ingest.source import UNREADABLE
-from diversity.measure import Measured, measure_source
+from diversity.measure import Measured, Sizes, measure_source
 
 if TYPE_CHECKING:
     from diversity.config import ScanConfig
@@ -43,7 +43,7 @@ class MeasuringChild:
             stderr=subprocess.DEVNULL,
         )
         self.pid = self._child.pid
-        self._ask(config)
+        self._ask(Sizes.of(config))
 
     def measure(self, sources: tuple[Source, ...]) -> Iterator[Measured]:
         """`measure_source` of each, one answer at a time: no more than one decoded picture lies in the child.
@@ -183,10 +183,10 @@ def _serve() -> None:
     answers: BinaryIO = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        config = _receive(sys.stdin.buffer)
+        sizes = _receive(sys.stdin.buffer)
         while True:
             for source in _receive(sys.stdin.buffer):
-                _send(answers, source and measure_source(source, config))
+                _send(answers, source and measure_source(source, sizes))
     except (EOFError, BrokenPipeError):
         pass
 

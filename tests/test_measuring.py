@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,21 @@ def test_a_child_gives_what_this_process_gives(pool: MeasuringPool, sources: lis
 def test_settings_reach_the_child(sources: list[Source]) -> None:
     with MeasuringPool(ScanConfig(max_pixels=100), 1) as strict:
         assert all(m.columns["problem"] for m in strict.measure(sources))
+
+
+def test_a_child_imports_neither_settings_nor_tables_nor_torch(
+    monkeypatch: pytest.MonkeyPatch, sources: list[Source], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # every import is told on stderr
+    start = subprocess.Popen
+    with (tmp_path / "imports.txt").open("w+") as told:
+        monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: start(*args, **{**options, "stderr": told}))
+        with MeasuringPool(CONFIG, 1) as fresh:
+            assert len(list(fresh.measure(sources))) == len(sources)
+        told.seek(0)
+        imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in told}
+    assert {"cv2", "PIL", "diversity"} <= imported
+    assert imported.isdisjoint({"polars", "pydantic", "pydantic_core", "torch", "numba", "faiss", "scipy"})
 
 
 def test_a_child_that_was_killed_is_replaced_and_nothing_is_lost(pool: MeasuringPool, sources: list[Source]) -> None:
