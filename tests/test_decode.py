@@ -80,6 +80,16 @@ def test_other_formats_give_nearly_the_same_pixels(kind: str) -> None:
     assert np.abs(decoded.pixels.astype(int) - scene(64, 64)).mean() < 6
 
 
+def test_content_tells_what_lies_in_transparent_parts() -> None:
+    """On grey the two look the same."""
+    pictures = [np.full((4, 5, 4), level, np.uint8) for level in (10, 20)]
+    for picture in pictures:
+        picture[..., 3] = 0
+    one, two = (decode(encoded(picture, "PNG"), max_pixels=LIMIT) for picture in pictures)
+    assert np.array_equal(one.pixels, two.pixels)
+    assert one.content != two.content
+
+
 def test_content_tells_pixels_and_shape_apart() -> None:
     row, column = np.zeros((1, 6, 3), np.uint8), np.zeros((6, 1, 3), np.uint8)
     contents = [decode(encoded(pixels, "PNG"), max_pixels=LIMIT).content for pixels in (row, column, scene())]

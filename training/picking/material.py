@@ -203,8 +203,8 @@ def _decode(
                 problems[sample.path] = str(error)
             else:
                 picture, jpeg = _thumbnail(decoded.picture, dataset.config.scan.thumbnail)
-                vector = vectors.of(decoded.content, decoded.picture)
-                found.append(_Decoded(sample, decoded.content, picture, jpeg, vector))
+                content = decoded.content
+                found.append(_Decoded(sample, content, picture, jpeg, vectors.of(content, decoded.picture)))
             advance(1)
     vectors.save()
     return found, problems
