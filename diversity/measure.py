@@ -83,9 +83,17 @@ def measure(data: bytes, config: ScanConfig | Sizes) -> Measured:
         return _bad(digest, "The picture does not fit into memory.")
 
 
+def halvings(pixels: UInt8Array) -> list[UInt8Array]:
+    """`pixels` [h, w] or [h, w, 3], then each halved again until the longest side is at most `quality.SMALL`."""
+    levels = [pixels]
+    while max(levels[-1].shape[:2]) > quality.SMALL:
+        levels.append(block_means(levels[-1], 2))
+    return levels
+
+
 def _measure(decoded: Decoded, data: bytes, digest: str, thumbnail: int) -> Measured:
-    levels = _halvings(decoded.pixels)
-    opacities = [] if decoded.alpha is None else _halvings(np.asarray(decoded.alpha))
+    levels = halvings(decoded.pixels)
+    opacities = [] if decoded.alpha is None else halvings(np.asarray(decoded.alpha))
     small = quality.Reduced.of(levels[-1], opacities[-1] if opacities else None)
     judged = quality.assess(
         decoded.pixels,
@@ -114,14 +122,6 @@ def _measure(decoded: Decoded, data: bytes, digest: str, thumbnail: int) -> Meas
 
 def _bad(digest: str | None, reason: str) -> Measured:
     return Measured({"bytes_hash": digest, "problem": reason}, None, None)
-
-
-def _halvings(pixels: UInt8Array) -> list[UInt8Array]:
-    """`pixels` [h, w] or [h, w, 3], then each halved again until the longest side is at most `quality.SMALL`."""
-    levels = [pixels]
-    while max(levels[-1].shape[:2]) > quality.SMALL:
-        levels.append(block_means(levels[-1], 2))
-    return levels
 
 
 def _fitted(levels: list[UInt8Array], longest: int) -> UInt8Array:

@@ -115,6 +115,70 @@ class Reduced:
         return Reduced(np.ascontiguousarray(self.picture[part]), np.ascontiguousarray(self.grey[part]), opacity)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """A picture inside its bars.
+
+    Attributes:
+        large: uint8 [h, w, 3], as decoded.
+        small: The same reduced.
+        mask: uint8 [h', w'] of the reduced one, 0 where it is transparent; None: nowhere.
+        border_share: Share of the whole picture's area in the bars.
+        longest: Longest side of the whole picture, pixels.
+    """
+
+    large: UInt8Array
+    small: Reduced
+    mask: UInt8Array | None
+    border_share: float
+    longest: int
+
+    @classmethod
+    def of(cls, pixels: UInt8Array, small: Reduced) -> Self:
+        """Of `pixels` uint8 [h, w, 3], as decoded, and the same reduced."""
+        box = content_box(small.grey)
+        border = 1 - (box[1] - box[0]) * (box[3] - box[2]) / small.grey.size
+        inner = small.inside(box)
+        mask = None if inner.opacity is None else (inner.opacity > 127).astype(np.uint8)
+        return cls(_without_bars(pixels, small.grey.shape, box), inner, mask, border, max(pixels.shape[:2]))
+
+
+@dataclass(frozen=True, slots=True)
+class LightAndBlur:
+    """How a picture is exposed, and how sharp it is.
+
+    Attributes:
+        light: Inside its bars.
+        spread: How widely its edges are spread, pixels; None where nothing has edges.
+        blur: The same with the longest side at `TRAINING` pixels.
+    """
+
+    light: Light
+    spread: float | None
+    blur: float | None
+
+    @property
+    def sharpness(self) -> float | None:
+        """As in `Quality`."""
+        return None if self.blur is None else -float(np.log2(self.blur))
+
+    def flags(self) -> dict[str, bool]:
+        """Those of `FLAGS` that are told from light and blur."""
+        return {
+            "blurred": self.blur is not None and self.blur > 1.3,
+            "dark": self.light.p99 < 0.32,
+            "bright": self.light.p5 > 0.95,
+            "low_contrast": self.light.contrast < 0.2,
+        }
+
+
+def light_and_blur(content: Content) -> LightAndBlur:
+    """Judge the light and the blur of one picture, and nothing else."""
+    spread = edge_spread(content.large, content.small.grey)
+    blur = None if spread is None else spread * TRAINING / max(content.longest, TRAINING // 2)
+    return LightAndBlur(light_of(content.small.grey, content.mask), spread, blur)
+
+
 def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, frames: int = 1) -> Quality:
     """Judge one picture.
 
@@ -124,20 +188,12 @@ def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, fra
         bits: Size of the file in bits, for lossy formats; None for lossless ones.
         frames: Of an animation.
     """
-    longest = max(pixels.shape[:2])
-    box = content_box(small.grey)
-    border = 1 - (box[1] - box[0]) * (box[3] - box[2]) / small.grey.size
+    content = Content.of(pixels, small)
+    seen = light_and_blur(content)
+    light, border, area = seen.light, content.border_share, content.large.shape[0] * content.large.shape[1]
     alpha_share = 0.0 if small.opacity is None else 1 - float(small.opacity.mean()) / 255
-    large, inner = _without_bars(pixels, small.grey.shape, box), small.inside(box)
-    mask = None if inner.opacity is None else (inner.opacity > 127).astype(np.uint8)
-    light, spread = light_of(inner.grey, mask), edge_spread(large, inner.grey)
-    background = background_flat(inner.picture)
-    at_training = None if spread is None else spread * TRAINING / max(longest, TRAINING // 2)
-    flags = {
-        "blurred": at_training is not None and at_training > 1.3,
-        "dark": light.p99 < 0.32,
-        "bright": light.p5 > 0.95,
-        "low_contrast": light.contrast < 0.2,
+    background = background_flat(content.small.picture)
+    flags = seen.flags() | {
         "small": min(pixels.shape[:2]) < 256,
         "flat_background": background >= 0.5,
         "cut_out": alpha_share >= 0.05,
@@ -146,16 +202,16 @@ def assess(pixels: UInt8Array, small: Reduced, *, bits: float | None = None, fra
         "animated": frames > 1,
     }
     return Quality(
-        sharpness=None if at_training is None else -float(np.log2(at_training)),
+        sharpness=seen.sharpness,
         brightness=light.mean,
         dark_share=light.dark_share,
         bright_share=light.bright_share,
         contrast=light.contrast,
-        colourfulness=colourfulness(inner.picture, mask),
+        colourfulness=colourfulness(content.small.picture, content.mask),
         background_flat=background,
         alpha_share=alpha_share,
         border_share=border,
-        quality=_overall(large.shape[0] * large.shape[1], spread, light, bits) * (1 - border),
+        quality=_overall(area, seen.spread, light, bits) * (1 - border),
         flags=tuple(name for name in FLAGS if flags[name]),
     )
 

@@ -17,8 +17,8 @@ from PIL import Image
 from diversity import tables
 from diversity.config import ScanConfig
 from diversity.measure import Measured, measure
-from diversity.quality import FLAGS, colourfulness, content_box
-from diversity.sharpness import edge_spread
+from diversity.quality import FLAGS, Content, Reduced, assess, colourfulness, content_box, light_and_blur
+from diversity.sharpness import block_means, edge_spread
 
 CONFIG = ScanConfig()
 Pixels = NDArray[np.uint8]
@@ -188,6 +188,21 @@ def test_letterboxes_and_frames_are_measured_and_plain_backgrounds_are_not_bars(
     for clean in (*SCENES, horizon, np.full((60, 60, 3), 5, np.uint8)):
         assert columns(clean)["border_share"] == 0
     assert content_box(np.full((60, 60), 5, np.uint8)) == (0, 60, 0, 60)
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("bars", [0, 40])
+def test_light_and_blur_alone_are_those_of_the_whole_judgement(bars: int, transparent: bool) -> None:
+    for pixels in (photo(3), blurred(photo(4), 8), (photo(5) * 0.25).astype(np.uint8), toon()):
+        pixels = np.pad(pixels, ((bars, bars), (0, 0), (0, 0)))
+        opacity = np.full(pixels.shape[:2], 255, np.uint8)
+        opacity[:, :100] = 0
+        small = Reduced.of(block_means(pixels, 2), block_means(opacity, 2) if transparent else None)
+        alone, whole = light_and_blur(Content.of(pixels, small)), assess(pixels, small)
+        assert (alone.light.mean, alone.light.contrast) == (whole.brightness, whole.contrast)
+        assert alone.sharpness == whole.sharpness
+        assert {flag for flag, is_so in alone.flags().items() if is_so} == set(whole.flags) & alone.flags().keys()
+        assert ("borders" in whole.flags) == (bars > 0)
 
 
 def test_thumbnails_are_small_upright_jpeg_on_white() -> None:

@@ -30,11 +30,12 @@ def work(job, inputs):
             pixels = decode.decode(source.read(), max_pixels=config.max_pixels).pixels
         except decode.BadPicture:
             return None
-        small = quality.Reduced.of(measure._halvings(pixels)[-1])
-        found, light = quality.assess(pixels, small), quality.light_of(small.grey)
+        small = quality.Reduced.of(measure.halvings(pixels)[-1])
+        found = quality.light_and_blur(quality.Content.of(pixels, small))
         sharp = -1e9 if found.sharpness is None else found.sharpness
-        scores = {"dark": light.p99, "light": 1 - light.p5, "blurry": sharp}
-        return scores, [FLAGS[flag] for flag in found.flags if flag in FLAGS]
+        scores = {"dark": found.light.p99, "light": 1 - found.light.p5, "blurry": sharp}
+        flags = found.flags()
+        return scores, [theirs for ours, theirs in FLAGS.items() if flags[ours]]
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         answers = dict(zip((source.path for source in sources), pool.map(judged, sources), strict=True))
