@@ -45,8 +45,8 @@ def _rounds(a: Floats, b: Floats, place: Floats, overlap: float, rounds: int) ->
         top, bottom, left, right = _inside(place, side)
         if (bottom - top) * (right - left) < overlap * side * side:
             return False
-        _warp(b, place, above, 1)
-        _match_light(below, above, 1, (top, bottom, left, right))
+        _warp(b, place, above)
+        _match_light(below, above, (top, bottom, left, right))
         _mirror_edges(above)
         step = _step(below, above, place, (top, bottom, left, right))
         largest = 0.0
@@ -89,9 +89,9 @@ def _within(scale: float, offset: float, side: int) -> tuple[int, int]:
 
 
 @compiled
-def _warp(picture: Floats, place: Floats, out: Floats, edge: int) -> None:
-    """Write the crop at `place` of `picture` [s, s, c] into `out` [c, side + 2 edge, side + 2 edge], edges left out."""
-    size, channels, side = picture.shape[0], picture.shape[2], out.shape[1] - 2 * edge
+def _warp(picture: Floats, place: Floats, out: Floats) -> None:
+    """Write the crop at `place` of `picture` [s, s, c] into `out` [c, side + 2, side + 2], the outermost left out."""
+    size, channels, side = picture.shape[0], picture.shape[2], out.shape[1] - 2
     ratio = size / side
     low, high, part = np.empty(side, np.int64), np.empty(side, np.int64), np.empty(side, np.float32)
     for x in range(side):
@@ -110,12 +110,12 @@ def _warp(picture: Floats, place: Floats, out: Floats, edge: int) -> None:
                 one += part[x] * (picture[first, high[x], c] - one)
                 two = picture[second, low[x], c]
                 two += part[x] * (picture[second, high[x], c] - two)
-                out[c, y + edge, x + edge] = one + down * (two - one)
+                out[c, y + 1, x + 1] = one + down * (two - one)
 
 
 @compiled
-def _match_light(a: Floats, b: Floats, edge: int, box: tuple[int, int, int, int]) -> None:
-    """Give `b`, which has `edge` more pixels at each side, the gain and lightness of `a`.
+def _match_light(a: Floats, b: Floats, box: tuple[int, int, int, int]) -> None:
+    """Give `b`, which has one more pixel at each side, the gain and lightness of `a`.
 
     Within what re-exposure does to a picture.
     """
@@ -124,7 +124,7 @@ def _match_light(a: Floats, b: Floats, edge: int, box: tuple[int, int, int, int]
     sum_a, sum_b, square_a, square_b = 0.0, 0.0, 0.0, 0.0
     for y in range(top, bottom):
         for x in range(left, right):
-            one, two = np.float64(a[0, y, x]), np.float64(b[0, y + edge, x + edge])
+            one, two = np.float64(a[0, y, x]), np.float64(b[0, y + 1, x + 1])
             sum_a += one
             sum_b += two
             square_a += one * one
@@ -137,8 +137,8 @@ def _match_light(a: Floats, b: Floats, edge: int, box: tuple[int, int, int, int]
     factor, side = np.float32(gain), a.shape[1]
     for c in range(a.shape[0]):
         lift = shift if c == 0 else np.float32(0)
-        for y in range(edge, side + edge):
-            for x in range(edge, side + edge):
+        for y in range(1, side + 1):
+            for x in range(1, side + 1):
                 b[c, y, x] = b[c, y, x] * factor + lift
 
 
