@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.mosaic import is_blur, is_mosaic
+from diversity.alignment import over_channels
+from diversity.mosaic import is_blur, is_mosaic, softer
 from diversity.overlay import BOTTOM, TOP
 
 Float32 = NDArray[Any]
@@ -65,7 +66,7 @@ def hidden(
     """
     apart = first - second
     apart[..., 0] -= np.median(apart[..., 0][inside])  # another exposure
-    changed = (np.sqrt(np.square(apart).sum(2)) > CHANGED) & inside
+    changed = (np.sqrt(over_channels(np.square(apart))) > CHANGED) & inside
     share = float(changed.sum()) / max(int(inside.sum()), 1)
     if share > MOST:
         return None
@@ -132,11 +133,11 @@ def _softened(
     for box in boxes:
         if rest.mean() >= LEAST or len(found) == 2:  # more differs, whatever the other regions are
             return None
-        where = _closed(changed[box], 9)
-        first_is = is_soft(first[box], second[box], where)
-        if first_is or is_soft(second[box], first[box], where):
-            found.add(0 if first_is else 1)
-            soft += where.size
+        parts = first[box], second[box]
+        which = softer(*parts)
+        if which is not None and is_soft(parts[which], parts[1 - which], _closed(changed[box], 9)):
+            found.add(which)
+            soft += changed[box].size
         else:
             rest[box] = changed[box]
     certain = len(found) == 1 and rest.mean() < LEAST and soft >= size * changed.size

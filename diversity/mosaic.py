@@ -7,13 +7,14 @@ about five pixels are not seen, since the pictures that are compared are smoothe
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[Any]
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Grid = tuple[float, float]  # period and offset of a block's first edge, pixels
 
 FINEST, COARSEST = 4.0, 32.0  # pixels of the frame from one edge of a block to the next
@@ -27,7 +28,21 @@ BETTER = 0.7  # most that they leave over, as a share of what the best blur leav
 BLURS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # pixels, standard deviation
 
 
-def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> bool:
+def softer(first: Float32, second: Float32) -> Literal[0, 1] | None:
+    """Which of two regions shows less, the only one that can be a mosaic or a blur of the other.
+
+    Args:
+        first: float32 [h, w, 3].
+        second: float32 [h, w, 3].
+
+    Returns:
+        0 the first, 1 the second, None: both show as much.
+    """
+    one, two = _structure(first), _structure(second)
+    return None if one == two else 0 if one < two else 1
+
+
+def is_mosaic(covered: Float32, clear: Float32, where: Mask) -> bool:
     """Whether the one is a mosaic of the other.
 
     Where the edges of blocks lie is read from the gradients that the one has and the other lacks, along each way by
@@ -35,44 +50,45 @@ def is_mosaic(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> boo
     and far more than a blur.
 
     Args:
-        covered: float32 [h, w, 3], CIELAB, smoothed as `alignment.shot` does.
+        covered: float32 [h, w, 3], CIELAB, smoothed as `alignment.shot` does; the softer one.
         clear: float32 [h, w, 3], the same region of the other picture.
         where: bool [h, w], where they differ, gaps filled.
     """
-    if _structure(covered) >= _structure(clear):
-        return False
+    import cv2
 
-    def off(other: Float32) -> float:
-        return float(np.square(covered - other)[where].sum())
-
-    lost, own = off(clear), off(covered[where].mean(0))
+    _, spread = cv2.meanStdDev(covered, mask=where.view(np.uint8))
+    lost, own = _off(covered, clear, where), float(np.square(spread).sum()) * np.count_nonzero(where)
     left = _left_by_blocks(covered, clear, where, (1 - EXPLAINED) * min(lost, own))
     if left is None:
         return False
     return left <= BETTER * _left_by_blurs(covered, clear, where)
 
 
-def is_blur(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> bool:
-    """Whether the one is a blur of the other: softer, and a blur explains most of the difference. Mosaics are, too.
+def is_blur(covered: Float32, clear: Float32, where: Mask) -> bool:
+    """Whether the one is a blur of the other: a blur explains most of the difference. Mosaics are, too.
 
     Args:
         covered, clear, where: As of `is_mosaic`.
     """
-    if _structure(covered) >= _structure(clear):
-        return False
-    lost = float(np.square(covered - clear)[where].sum())
-    return _left_by_blurs(covered, clear, where) <= (1 - EXPLAINED) * lost
+    return _left_by_blurs(covered, clear, where) <= (1 - EXPLAINED) * _off(covered, clear, where)
 
 
-def _left_by_blurs(covered: Float32, clear: Float32, where: NDArray[np.bool_]) -> float:
+def _off(one: Float32, other: Float32, where: Mask) -> float:
+    """Squared difference of two regions, summed over the pixels and channels of `where`."""
+    import cv2
+
+    return cv2.norm(one, other, cv2.NORM_L2SQR, where.view(np.uint8))
+
+
+def _left_by_blurs(covered: Float32, clear: Float32, where: Mask) -> float:
     """Squared difference that the best blur leaves."""
     import cv2
 
     blurred = (cv2.GaussianBlur(clear, (0, 0), blur, borderType=cv2.BORDER_REPLICATE) for blur in BLURS)
-    return min(float(np.square(covered - other)[where].sum()) for other in blurred)
+    return min(_off(covered, other, where) for other in blurred)
 
 
-def _left_by_blocks(covered: Float32, clear: Float32, where: NDArray[np.bool_], most: float) -> float | None:
+def _left_by_blocks(covered: Float32, clear: Float32, where: Mask, most: float) -> float | None:
     """Squared difference that the best grid of blocks leaves; None where that is more than `most`.
 
     Every other row is looked at first: what they leave over only grows with the rest, and is mostly too much already.
@@ -106,12 +122,15 @@ def _by_columns(region: Float32) -> Float32:
 
 def _profile(region: Float32, axis: int) -> Floats:
     """How much changes from each pixel to the next along `axis`, summed over the rest."""
-    rest = tuple(other for other in range(3) if other != axis)
-    return np.asarray(np.abs(np.diff(region, axis=axis)).sum(rest), np.float64)
+    return np.asarray(np.abs(np.diff(region, axis=axis)).sum(1 - axis).sum(1), np.float64)
 
 
 def _structure(region: Float32) -> float:
-    return float(_profile(region, 0).sum() + _profile(region, 1).sum())
+    """How much changes from each pixel to the next, down and across."""
+    import cv2
+
+    down, across = (region[1:], region[:-1]), (region[:, 1:], region[:, :-1])
+    return sum(cv2.norm(*pair, cv2.NORM_L1) for pair in (down, across))
 
 
 def _grids(covered: Float32, clear: Float32, axis: int) -> list[Grid]:
@@ -166,10 +185,10 @@ def _blocks(size: int, period: float, offset: float) -> Float32:
     """[size, size], what replaces every pixel by the mean of its block, and smooths."""
     edges = offset + period * np.arange(-1, np.ceil((size - offset) / period) + 1)
     at = np.arange(size)
-    share = np.clip(np.minimum(at + 1, edges[1:, None]) - np.maximum(at, edges[:-1, None]), 0, None)
-    share = share[share.sum(1) > 1e-6]
-    means = share.T @ (share / share.sum(1, keepdims=True))
-    return np.asarray(_smoothing(size) @ means, np.float32)
+    share = np.maximum(np.minimum(at + 1, edges[1:, None]) - np.maximum(at, edges[:-1, None]), 0)
+    whole = share.sum(1, keepdims=True)
+    there = whole[:, 0] > 1e-6
+    return np.asarray((_smoothing(size) @ share[there].T) @ (share[there] / whole[there]), np.float32)
 
 
 @lru_cache(maxsize=128)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scenes import scene, with_another_expression
 
-from diversity.alignment import Comparer, _inside, _match_light, _warp, agreement, shot
+from diversity.alignment import Comparer, _inside, _match_light, _warp, agreement, over_channels, shot
 from diversity.calibration import PRIOR, degrade
 from diversity.overlaying import refined
 
@@ -37,6 +37,21 @@ def test_a_changed_region_shows_in_one_spot():
 def test_a_black_and_white_copy_is_the_same_shot():
     picture = scene(4)
     assert agreement(shot(picture), shot(picture.convert("L"))).score >= PRIOR.same_shot
+
+
+def test_only_a_picture_without_colour_counts_as_black_and_white():
+    grey = np.full((40, 40, 3), 120, np.uint8)
+    tinted = grey.copy()
+    tinted[:9, :9] = 120, 128, 120
+    assert shot(Image.fromarray(grey)).mono
+    assert shot(scene(4).convert("L")).mono
+    assert not shot(Image.fromarray(tinted)).mono
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sums_over_channels_are_numpys_to_the_last_bit(channels: int) -> None:
+    picture = np.random.default_rng(0).lognormal(0, 4, (33, 20, channels)).astype(np.float32)
+    np.testing.assert_array_equal(over_channels(picture), picture.sum(2))
 
 
 def test_a_camera_that_turned_away_is_another_shot():

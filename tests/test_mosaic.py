@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from diversity import mosaic
-from diversity.mosaic import _blocks, _combs, _grids, _left_by_blocks, _longest
+from diversity.mosaic import _blocks, _combs, _grids, _left_by_blocks, _longest, is_blur, is_mosaic, softer
 
 
 def region(seed: int, height: int, width: int) -> np.ndarray:
@@ -52,3 +53,28 @@ def test_the_quick_search_leaves_what_the_plain_one_does(height: int, width: int
 def test_a_region_too_small_for_blocks_is_no_mosaic() -> None:
     clear = region(0, 6, 6)
     assert _left_by_blocks(clear * 0.5, clear, np.ones((6, 6), bool), np.inf) is None
+
+
+def test_the_softer_of_two_regions_is_the_one_that_was_blurred() -> None:
+    clear = region(1, 40, 30)
+    soft = cv2.GaussianBlur(clear, (0, 0), 2.0)
+    assert (softer(soft, clear), softer(clear, soft), softer(clear, clear.copy())) == (0, 1, None)
+
+
+def test_a_blur_is_asked_for_only_where_the_regions_differ() -> None:
+    clear = region(2, 80, 80)[10:70, 10:70]  # as regions are cut out of larger pictures
+    where = np.ones((60, 60), bool)
+    where[:, 40:] = False
+    spoiled = cv2.GaussianBlur(clear, (0, 0), 3.0)
+    assert is_blur(spoiled, clear, np.ones_like(where))
+    spoiled[:, 40:] = 90
+    assert is_blur(spoiled, clear, where)
+    assert not is_blur(spoiled, clear, np.ones_like(where))
+
+
+def test_blocks_that_explain_a_region_are_a_mosaic_and_half_of_them_are_none() -> None:
+    clear = region(2, 80, 80)[10:70, 10:70]
+    down = np.einsum("vh,hwc->vwc", _blocks(60, 10.0, 0.0), clear)
+    covered = np.einsum("vw,hwc->hvc", _blocks(60, 10.0, 0.0), down).astype(np.float32)
+    assert is_mosaic(covered, clear, np.ones((60, 60), bool))
+    assert not is_mosaic((covered + clear) / 2, clear, np.ones((60, 60), bool))
