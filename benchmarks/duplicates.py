@@ -27,8 +27,8 @@ from diversity import tables
 from diversity.config import DuplicatesConfig, EncoderConfig, ScanConfig
 from diversity.duplicates import DuplicateGroups, Evidence, find
 from diversity.ingest import list_sources
-from diversity.measuring import MeasuringPool
 from diversity.scan import Scanner
+from diversity.scan_stage import measurer
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -62,9 +62,9 @@ def groups_of(folder: Path, encoder: Any) -> tuple[DuplicateGroups, pl.DataFrame
     """Scan `folder` and find its copies: the groups, `images`, and the seconds that finding took."""
     ready: Future[Any] = Future()
     ready.set_result(encoder)
-    with MeasuringPool(ScanConfig(), ScanConfig().threads) as pool:
-        scanner = Scanner(ScanConfig(), ready, frozenset(), pool.measure)
-        found = scanner.run(list_sources(folder, ScanConfig()), lambda _: None)
+    sources = list_sources(folder, ScanConfig())
+    with measurer(ScanConfig(), len(sources)) as measure_sources:
+        found = Scanner(ScanConfig(), ready, frozenset(), measure_sources).run(sources, lambda _: None)
     images = tables.conform(pl.DataFrame(found.rows, schema=tables.IMAGES), tables.IMAGES)
     images = images.filter(pl.col("problem").is_null())
     vectors = np.stack([found.vectors[content].astype(np.float16).astype(np.float32) for content in images["content"]])

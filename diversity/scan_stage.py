@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from diversity.ingest import Source
     from diversity.scan import Measure
 
-PROCESSES_FROM = 256  # pictures to look at from which child processes are worth their start (half a second each)
+PROCESSES_FROM = 256  # pictures to look at from which child processes are worth their start (0.25 s each)
 CHUNK = 4096  # pictures between two writes: what a killed scan loses at most
 
 
@@ -77,7 +77,7 @@ def _look(context: Context, todo: list[Source], rows: dict[str, dict[str, Any]],
     from diversity.scan import Scanner
 
     dataset = context.dataset
-    with _measuring(dataset.config.scan, len(todo)) as measure, context.progress.task("pictures", len(todo)) as advance:
+    with measurer(dataset.config.scan, len(todo)) as measure, context.progress.task("pictures", len(todo)) as advance:
         context.services.warm_up()
         scanner = Scanner(dataset.config.scan, context.services.encoder(), frozenset(known.vectors), measure)
         for start in range(0, len(todo), CHUNK):
@@ -90,7 +90,7 @@ def _look(context: Context, todo: list[Source], rows: dict[str, dict[str, Any]],
 
 
 @contextlib.contextmanager
-def _measuring(config: ScanConfig, count: int) -> Iterator[Measure]:
+def measurer(config: ScanConfig, count: int) -> Iterator[Measure]:
     """What measures `count` pictures: child processes where they are worth their start, else this process."""
     if count < PROCESSES_FROM:
         from diversity.measure import measure_source
