@@ -3,7 +3,8 @@
 Not for telling copies from variants in general, and narrow on purpose: a closed eye, another mouth or a hat must not be
 taken for censorship. Bars are of one pure black or white and fill a box; a mosaic's blocks are the means of what they
 hide (`mosaic.py`); a blurred spot is what a blur makes of the other; a mark adds strokes that are all lighter, or all
-darker. Coloured stickers and logos are not looked for: they may be hats.
+darker, on plain grounds (here) or textured ones (`strokes.py`). Coloured stickers and logos are not looked for: they
+may be hats.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity import strokes
 from diversity.alignment import over_channels
 from diversity.mosaic import is_blur, is_mosaic, softer
 from diversity.overlay import BOTTOM, TOP
@@ -31,7 +33,7 @@ FILLED = 0.9  # share of its own box that a bar fills
 THINNEST = 3  # pixels of the frame that a bar is high and wide
 FAINT = 4.0  # lightness from which a mark may change a pixel
 ONE_SIDED = 0.93  # share of the change of a mark that has one sign; a blur's has two
-SPAN = 0.2  # of the frame's longer way that most of a mark must reach; what is smaller may be a mouth or an eye
+SPAN = 0.2  # of the frame that most of a mark must reach over; what is smaller may be a mouth or an eye
 SPREAD = 0.008  # share of the frame that such a mark changes; less may be a mouth and the shimmer of a burst
 MARGIN = 0.12  # of the frame, at each of its edges, where a smaller mark counts too: a name, an address
 FLAT = 0.35  # of a stroke's edge: where the other picture changes less, it is flat there
@@ -54,7 +56,12 @@ class Covered:
 
 
 def hidden(
-    first: Float32, second: Float32, inside: Mask, *, text: tuple[bool, bool] = (False, False)
+    first: Float32,
+    second: Float32,
+    inside: Mask,
+    *,
+    text: tuple[bool, bool] = (False, False),
+    textured: bool = True,
 ) -> Covered | None:
     """Which of two pictures is covered.
 
@@ -63,6 +70,7 @@ def hidden(
         second: float32 [s, s, 3], laid over the first.
         inside: bool [s, s], where both are known.
         text: Whether a line of text was seen on each.
+        textured: Look for marks on textures too, which takes most of the time.
     """
     apart = first - second
     apart[..., 0] -= np.median(apart[..., 0][inside])  # another exposure
@@ -86,6 +94,7 @@ def hidden(
     return (
         _softened(alike, second, changed, is_mosaic, "a mosaic", LEAST)
         or _marked(first[..., 0], second[..., 0], light)
+        or (_overlaid(first[..., 0], second[..., 0], inside) if textured else None)
         or (None if _one_sided(light) else _softened(alike, second, changed, is_blur, "a blurred spot", SPOT))
     )
 
@@ -176,7 +185,7 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     if (
         not _one_sided(apart)
         or not LEAST <= changed.mean() <= MOST / 2
-        or not (_is_wide(changed) or _in_margin(changed))
+        or not ((changed.mean() >= SPREAD and strokes.reach(changed) >= SPAN) or _in_margin(changed))
     ):
         return None
     wide = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
@@ -193,6 +202,12 @@ def _marked(first: Float32, second: Float32, apart: Float32) -> Covered | None:
     return Covered(1 if crossed[1] > crossed[0] else 0, "a mark")
 
 
+def _overlaid(first: Float32, second: Float32, inside: Mask) -> Covered | None:
+    """Which of two lightnesses carries a mark, whatever it lies on."""
+    which = strokes.marked(first, second, inside)
+    return None if which is None else Covered(which, "a mark")
+
+
 def _one_sided(apart: Float32) -> bool:
     """Whether a difference of lightness, float32 [s, s], has one sign: strokes or spots added, nothing smeared."""
     off = apart[np.abs(apart) > FAINT]
@@ -205,12 +220,3 @@ def _in_margin(mask: Mask) -> bool:
     least = 0.95 * mask.sum()
     high, wide = (int(MARGIN * side) for side in mask.shape)
     return any(part.sum() >= least for part in (mask[:high], mask[-high:], mask[:, :wide], mask[:, -wide:]))
-
-
-def _is_wide(mask: Mask) -> bool:
-    """Whether the middle three fifths of a mask's pixels reach over enough of the frame, the longer of both ways."""
-    reaches = [
-        float(np.diff(np.percentile(places, (20, 80)))[0]) / size
-        for places, size in zip(np.nonzero(mask), mask.shape, strict=True)
-    ]
-    return bool(mask.mean() >= SPREAD) and max(reaches) >= SPAN

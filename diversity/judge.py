@@ -90,7 +90,7 @@ class Judge:
             return "variant"
         return judgement
 
-    def _covered(self, pair: int) -> Covered | None:
+    def _covered(self, pair: int, *, textured: bool = True) -> Covered | None:
         one, two = int(self.links.first[pair]), int(self.links.second[pair])
         if self.links.mirrored[pair]:
             return None
@@ -99,11 +99,11 @@ class Judge:
             return None
         laid = self.comparer.laid(one, two)
         flagged = tuple("overlay" in (self.best[row]["flags"] or ()) for row in (one, two))
-        return None if laid is None else hidden(*laid, text=(flagged[0], flagged[1]))
+        return None if laid is None else hidden(*laid, text=(flagged[0], flagged[1]), textured=textured)
 
     def _only_covered(self, pair: int) -> bool:
         """Whether a bar, a mosaic or a line of text is all that differs; a mark may be a hat, a soft spot a shadow."""
-        covered = self.covered(pair)
+        covered = self._covered(pair, textured=False)
         return covered is not None and covered.by in ("a bar", "a mosaic", "a line of text")
 
     def covered_keepers(self, kept: Kept) -> dict[int, str]:
