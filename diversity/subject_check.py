@@ -94,7 +94,7 @@ def run(dataset: Dataset, references: Sequence[str], encoder: subject.SubjectEnc
     scores[rest] = found.scores
     off = np.zeros(len(usable), bool)
     off[rest] = found.off
-    frame = _table(usable, pictures, scores, off, found.threshold)
+    frame = _table(usable, pictures, scores, off, found.threshold, _details(dataset))
     dataset.write(TABLE, frame)
     odd = [Odd(r["path"], r["state"], r["score"], r["reason"]) for r in frame.to_dicts() if r["state"] != "on"]
     return Found(len(usable), len(named), encoder.name, tuple(odd))
@@ -106,17 +106,28 @@ def _table(
     scores: NDArray[np.float64],
     off: NDArray[np.bool_],
     threshold: float,
+    details: frozenset[str],
 ) -> pl.DataFrame:
     rows = []
     for at, (key, path, caption) in enumerate(usable.select("key", "path", "caption").iter_rows()):
         many = subject.several(pictures[at], caption)
         state = "off" if off[at] else "several" if many else "on"
         unlike = f"unlike the subject: {scores[at]:.3f}, the line is {threshold:.3f}"
+        if key in details:
+            unlike += "; a close-up of a detail need not show the subject's other colours"
         rows.append((key, path, float(scores[at]), float(threshold), state, unlike if off[at] else many))
     columns = {"key": pl.String, "path": pl.String, "score": pl.Float64, "threshold": pl.Float64}
     frame = pl.DataFrame(rows, schema={**columns, "state": pl.String, "reason": pl.String}, orient="row")
     order = pl.col("state").replace_strict({"off": 0, "several": 1, "on": 2}, return_dtype=pl.Int8)
     return frame.sort(order, "score", "path")
+
+
+def _details(dataset: Dataset) -> frozenset[str]:
+    """Keys of close-ups of a detail, as far as views were told."""
+    if not dataset.has("views"):
+        return frozenset()
+    views = dataset.read("views").filter((pl.col("axis") == "framing") & (pl.col("label") == "detail"))
+    return frozenset(views["key"])
 
 
 def _references(dataset: Dataset, names: Sequence[str]) -> list[tuple[str | None, Image.Image]]:

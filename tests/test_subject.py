@@ -277,6 +277,16 @@ def test_the_odd_ones_come_first_and_nothing_is_dropped(references: list[str], d
     assert "Nothing was dropped" in found.text()
 
 
+def test_a_close_up_that_is_off_is_said_to_be_one(dataset: Dataset) -> None:
+    told = [(key_of(path), "framing", "detail", 0.9, "caption") for path in ("other 0.png", "hero 03.png")]
+    told.append((key_of("other 1.png"), "framing", "headshot", 0.9, "caption"))
+    dataset.write("views", pl.DataFrame(told, schema=tables.VIEWS, orient="row"))
+    found = {one.path: one for one in subject_check.run(dataset, [], subject_palette.Palette()).odd}
+    assert "close-up of a detail" in found["other 0.png"].reason
+    assert "close-up" not in found["other 1.png"].reason
+    assert "hero 03.png" not in found
+
+
 def test_references_may_lie_elsewhere_and_bad_ones_are_named(dataset: Dataset, tmp_path: Path) -> None:
     figure(HERO, 77).save(tmp_path / "ref.png")
     found = subject_check.run(dataset, [str(tmp_path / "ref.png")], subject_palette.Palette())
