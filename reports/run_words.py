@@ -89,6 +89,13 @@ MEASURES = {
     ),
     "variety.lora": MeasureWords("Different pictures of a prompt", "Vendi score of its seeds."),
     "variety.base": MeasureWords("The same by the base", "Vendi score of its seeds."),
+    "drift.share": MeasureWords(
+        "Unrelated pictures moved",
+        "How far pictures without the trigger word move, against what another seed would: 0 stays, 1 another picture.",
+        share=True,
+    ),
+    "drift.change": MeasureWords("Unrelated pictures differ from the base's", "1 - cosine at equal noise."),
+    "drift.chance": MeasureWords("The base's own seeds differ", "1 - cosine: what changes anyway."),
     "colour.towards": MeasureWords(
         "Way to the set's colours",
         "How far pictures of these prompts came from the base's colours to the training set's, cut-outs left out.",

@@ -28,6 +28,7 @@ ENDPOINTS: dict[str, Mapping[str, object]] = {
     "copies.share": {},
     "memory.nearer": {},
     "variety.ratio": {},
+    "drift.share": {},
     "colour.towards": {"part": "colour", "prompts": "unrelated"},
     "control.difference": {},
     "leak.share": {},

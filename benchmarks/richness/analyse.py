@@ -84,6 +84,7 @@ PREDICTORS = (
 Telling = Callable[[Sequence[Row], NDArray[np.bool_]], dict[str, Floats]]  # rows, labels → what says how much of each
 
 HELD_OUT = (("loss.held_out", "common"), ("loss.gap", "common"), ("loss.held_out", "own"), ("loss.gap", "own"))
+DRIFT = "drift.share"
 WHOLE = (
     ("loss.gap.low", {"set": "common"}),
     ("loss.train", {"set": "common"}),
@@ -92,6 +93,7 @@ WHOLE = (
     ("leak.effect", {"by": "features", "weight": 1.0}),
 )
 CHOSEN_ON = 47  # rows of the claim block, the first, and the core: what `WHOLE` was chosen on
+DRIFT_CHOSEN_ON = 57  # the same for drift
 PICKED = ("copies", "near", "fresh", "likeness", "colours", "variety", "views")
 MUST_BE_0 = (
     "loss.gap",
@@ -134,8 +136,8 @@ class Again:
 
     Attributes:
         repeats: Rank correlation of `truth.lost` with the mean of what other seeds say.
-        areas: AUCs: from other seeds of the ground truth itself, then from each measure where all drawings together
-            say who is overfitted.
+        areas: AUCs: from other seeds of the ground truth itself, then from each measure where those other seeds, which
+            it has not seen, say who is overfitted.
     """
 
     repeats: Found
@@ -157,7 +159,7 @@ class Analysis:
         seen: The same for the first measure, to other encoders than the one of the rows.
         areas: AUCs.
         again: The ground truth asked again; exploratory.
-        whole: The whole evaluation, on later rows than it was chosen on, then on all; exploratory.
+        whole: The whole evaluation, on later rows than it was chosen on, then on all, and drift alone; exploratory.
         shuffled: Control that shuffled captions lose beyond ordered ones; the ground truth must see it.
         identity: Largest absolute score of the untrained LoRA among those that must be 0.
         false_alarms: Share of label permutations with a Holm-significant primary.
@@ -299,16 +301,15 @@ def _again(ladder: Ladder, again: Sequence[Row]) -> Again | None:
     rows = [row for row in _told(ladder) if row["id"] in other]
     if len(set(names(rows).tolist())) < statistics.LEAST_CHARACTERS:
         return None
-    first, more = column(rows, LOST, weight=1.0), np.array([other[row["id"]] for row in rows], float)
-    every = np.column_stack([first, more]).mean(axis=1)
-    rest = more.mean(axis=1)
+    first, rest = column(rows, LOST, weight=1.0), np.array([np.mean(other[row["id"]]) for row in rows], float)
 
-    def itself(_rows: Sequence[Row], _labels: NDArray[np.bool_]) -> dict[str, Floats]:
-        return {"the same ground truth, other seeds": rest}
+    def measures(some: Sequence[Row], labels: NDArray[np.bool_]) -> dict[str, Floats]:
+        drift = column(some, DRIFT)
+        moved = {"drift of unrelated pictures": drift} if np.isfinite(drift).all() else {}
+        return {f"{name} *": scores for name, scores in {**_measures(some, labels), **moved}.items()}
 
-    areas = _areas_at(OVERFITTED, rows, first, itself)
-    areas += [replace(one, told_from=f"{one.told_from} *") for one in _areas_at(OVERFITTED, rows, every, _measures)]
-    return Again(correlation(first, rest, names(rows)), areas)
+    areas = _areas_at(OVERFITTED, rows, first, lambda _, __: {"the same ground truth, other seeds": rest})
+    return Again(correlation(first, rest, names(rows)), areas + _areas_at(OVERFITTED, rows, rest, measures))
 
 
 def _whole(ladder: Ladder) -> list[Areas]:
@@ -321,7 +322,22 @@ def _whole(ladder: Ladder) -> list[Areas]:
     scores = left_out(features, lost >= OVERFITTED, names(rows), ~new)
     fresh = [row for row, is_new in zip(rows, new, strict=True) if is_new]
     found = _areas_at(OVERFITTED, fresh, lost[new], lambda _, __: {"whole evaluation, on later LoRAs": scores[new]})
-    return found + _areas_at(OVERFITTED, rows, lost, lambda _, __: {"whole evaluation, on all": scores})
+    found += _areas_at(OVERFITTED, rows, lost, lambda _, __: {"whole evaluation, on all": scores})
+    return found + _drift(ladder)
+
+
+def _drift(ladder: Ladder) -> list[Areas]:
+    """Told by how far unrelated pictures move, nothing fitted."""
+    late = {row["id"] for row in ladder.block("claims")[DRIFT_CHOSEN_ON:]}
+    known = [row for row in _told(ladder) if math.isfinite(score(row, DRIFT))]
+    found = []
+    for when, rows in (
+        ("on later LoRAs", [row for row in known if row["id"] in late]),
+        ("on all it is known of", known),
+    ):
+        name, lost = f"drift of unrelated pictures, {when}", column(rows, LOST, weight=1.0)
+        found += _areas_at(OVERFITTED, rows, lost, lambda some, _, name=name: {name: column(some, DRIFT)})
+    return found
 
 
 def _told(ladder: Ladder) -> list[Row]:

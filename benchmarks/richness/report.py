@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.richness import encoded
 from benchmarks.richness.analyse import CORE, PRIMARY, Analysis, Areas, Endpoint, analyse, plain
 from benchmarks.richness.claims import RICHNESS, Judged
-from benchmarks.richness.run import AGAIN, HERE, RESULTS, done
+from benchmarks.richness.run import AGAIN, DRIFT, HERE, RESULTS, done
 from benchmarks.richness.statistics import Found
 from benchmarks.richness.table import Row, column
 from diversity.errors import DiversityError
@@ -29,7 +29,7 @@ CLAIMS = HERE / "CLAIMS.md"
 COLOURS = {"monotone": "#c0392b", "portrait": "#e67e22", "turntable": "#2e7d32"}
 NOT_SHIPPED = ("truth.right", "binding")  # per attribute and tag: too many for a package
 LEFT_OUT = ("losses", "readings", "cpu_s")
-OF_AN_ENCODER = ("richness.", "memory.", "variety.", "pick.", "fidelity", "faces.", "copies.", "band.")
+OF_AN_ENCODER = ("richness.", "memory.", "variety.", "drift.", "pick.", "fidelity", "faces.", "copies.", "band.")
 SEEN_BY = ("features", "text")
 STATE = "An association in these characters on this small base, not a law."
 
@@ -39,9 +39,10 @@ def write(rows: Sequence[Row], results: Path, claims: Path, shipped: Path) -> An
 
     Args:
         rows: Of every block.
-        results: Folder of them, of what was asked again and of what another encoder sees; of pages too.
+        results: Folder of them, of what was asked again, of drift, and of what another encoder sees; of pages too.
         claims, shipped: Files that are written.
     """
+    rows = _with_drift(rows, {row["id"]: row["scores"] for row in ladder.read(results / DRIFT)})
     seen = {file.stem: {row["id"]: row["scores"] for row in ladder.read(file)} for file in encoded.files(results)}
     found = analyse(rows, ladder.read(results / AGAIN), seen)
     write_text(results / "analysis.json", json.dumps(plain(found), indent=1, ensure_ascii=False) + "\n")
@@ -52,6 +53,11 @@ def write(rows: Sequence[Row], results: Path, claims: Path, shipped: Path) -> An
     lines = [json.dumps(slim(row, ships.get(row["id"])), ensure_ascii=False) for row in rows if "problem" not in row]
     write_text(shipped, "".join(f"{line}\n" for line in lines))
     return found
+
+
+def _with_drift(rows: Sequence[Row], found: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Rows that are older than the measure with what it says of their drawings."""
+    return [{**row, "scores": [*row["scores"], *found.get(row["id"], ())]} for row in rows]
 
 
 def slim(row: Row, seen: Sequence[Row] | None = None) -> dict[str, Any]:
@@ -164,15 +170,15 @@ def _controls(found: Analysis) -> list[str]:
             f"Exploratory: {found.again.repeats.n} LoRAs drew the same prompts with other seeds. What they lose then "
             f"goes with what they lost first at a rank correlation of {_interval(found.again.repeats)}. So well does "
             "the ground truth itself tell its own labels (first line); only a measure that knew what a LoRA loses "
-            "on average could do better. With *, the mean of all drawings says who is overfitted.",
+            "on average could do better. With *, those other seeds, which no measure has seen, say who is overfitted.",
             "",
             *_areas(found.again.areas),
         ]
     if found.whole:
         lines += [
             "",
-            "Exploratory: five numbers of an evaluation without ground truth, chosen on the core and the first rows of "
-            "the claim block, where they look better than they are; on LoRAs made later:",
+            "Exploratory: five numbers of an evaluation without ground truth, and how far unrelated pictures move. "
+            "Both were chosen on the core and the first rows of the claim block, where they look better than they are:",
             "",
             *_areas(found.whole),
         ]

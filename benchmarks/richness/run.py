@@ -28,6 +28,7 @@ from training.evaluate import ladder
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 AGAIN = Path("again") / "lost.jsonl"  # of `again.py`; not beside the blocks' files: no rows of the ladder
+DRIFT = Path("drift") / "unrelated.jsonl"  # of `drifted.py`
 WORK = HERE.parent / "out" / "ladder"
 
 

@@ -143,7 +143,7 @@ def test_a_truth_that_repeats_tells_its_own_labels_and_one_that_does_not_tells_n
     assert analyse.analyse(rows, asked_again(rows, 0.1)[:2]).again is None  # too few characters for an interval
 
 
-def test_all_drawings_together_say_who_is_overfitted():
+def test_other_seeds_say_who_is_overfitted_where_measures_have_not_seen_them():
     """One LoRA lost little at first and much with other seeds: with *, it is overfitted."""
     rows = ladder_rows.core()
     calm = min(rows, key=lambda row: score(row, "truth.lost", weight=1.0))["id"]
@@ -155,13 +155,29 @@ def test_all_drawings_together_say_who_is_overfitted():
     changed = analyse.analyse(rows, again).again.areas
     assert changed[0].overfitted == told[0].overfitted  # by the first drawing
     assert [one.overfitted for one in changed[1:]] == [one.overfitted + 1 for one in told[1:]]
+    assert all(one.told_from.endswith(" *") for one in told[1:])
+
+
+def test_drift_is_told_of_rows_that_have_it_and_counts_on_later_ones():
+    rows = ladder_rows.core()
+    more = [job for job in jobs(ladder_rows.TOONS, ()) if job.block == "claims"]
+    claims_rows = [ladder_rows.row(job) for job in more]
+    for row in claims_rows:  # drift says exactly what is lost
+        lost = score(row, "truth.lost", weight=1.0)
+        row["scores"].append(ladder_rows.score("drift.share", lost, {"weight": 1.0}))
+    found = {one.told_from: one for one in analyse.analyse(rows + claims_rows).whole if "drift" in one.told_from}
+    every = found["drift of unrelated pictures, on all it is known of"]
+    later = found["drift of unrelated pictures, on later LoRAs"]
+    assert every.found.value == later.found.value == 1
+    assert every.found.n == sum(job.arm not in OTHER_PROMPTS for job in more)
+    assert later.found.n == sum(job.arm not in OTHER_PROMPTS for job in more[analyse.DRIFT_CHOSEN_ON :])
 
 
 def test_the_whole_evaluation_counts_where_it_was_not_chosen():
     rows = ladder_rows.core()
     more = [job for job in jobs(ladder_rows.TOONS, ()) if job.block == "claims"]
     rows += [ladder_rows.row(job) for job in more]
-    later, every = analyse.analyse(rows).whole
+    later, every = (one for one in analyse.analyse(rows).whole if "whole" in one.told_from)
     told = [row for row in rows if row["arm"] not in OTHER_PROMPTS]
     assert every.found.n == len(told)
     assert later.found.n == sum(job.arm not in OTHER_PROMPTS for job in more[analyse.CHOSEN_ON :])

@@ -21,6 +21,7 @@ from training.evaluate.adherence import BY, Control, Leak
 from training.evaluate.blended import Blended, blended
 from training.evaluate.bound import Bound, bound
 from training.evaluate.drawing import Gallery, draw, wanted
+from training.evaluate.drift import Drift
 from training.evaluate.loss_gap import Losses, LossGap, gap
 from training.evaluate.measures import Remembered
 from training.evaluate.overlaid import Copies
@@ -77,6 +78,7 @@ class Findings:
         looks: The subject's own looks, as judged.
         leak: The subject without its trigger word.
         variety: Of the seeds of a prompt.
+        drift: Weight → how far unrelated pictures move.
         colours: Migration over weights.
         sweep: Usable weights.
         bindings: Tags and looks of the training set.
@@ -92,6 +94,7 @@ class Findings:
     looks: Control | None
     leak: Leak | None
     variety: Variety | None
+    drift: Mapping[float, Drift]
     colours: Colours | None
     sweep: Sweep | None
     bindings: tuple[Binding, ...]
@@ -155,7 +158,7 @@ def evaluate_lora(
         _gap_rows(name, found, rows)
     seen = Seen(gallery, sets, tools.features, tools.judges, tools.cache)
     if tools.features is None:
-        rows.note("There is no encoder, so memorisation, variety, leak and fidelity are left out.")
+        rows.note("There is no encoder, so memorisation, variety, drift, leak and fidelity are left out.")
     if tools.judges is None:
         rows.note("There are no judges, which know the toon world only, so what pictures show is told by likeness.")
     findings = _find(base, adapter, seen, gaps, (settings, tools, rows))
@@ -209,6 +212,7 @@ def _find(
         looks=measures.looks(seen, weight, rows),
         leak=measures.leak(seen, weight, rows),
         variety=measures.varieties(seen, weight, rows),
+        drift={w: found for w in settings.swept if (found := measures.drifts(seen, w, rows)) is not None},
         colours=colours,
         sweep=weights.band(fidelity, (colours, copies, followed), rows),
         bindings=bindings,

@@ -17,6 +17,7 @@ from diversity import richness
 from training.evaluate import estimate
 from training.evaluate.adherence import Control, Leak, control, trigger_leak
 from training.evaluate.drawing import Place
+from training.evaluate.drift import Drift, drift
 from training.evaluate.estimate import Estimate, Floats
 from training.evaluate.memorisation import Memorisation, memorisation
 from training.evaluate.rows import Rows
@@ -132,6 +133,19 @@ def varieties(seen: Seen, weight: float, rows: Rows) -> Variety | None:
     found = variety(seen.drawn[own], seen.drawn[base], seen.centre)
     for name in ("ratio", "lora", "base"):
         rows.add(f"variety.{name}", getattr(found, name), features=seen.features.id, seeds=seeds, weight=weight)
+    return found
+
+
+def drifts(seen: Seen, weight: float, rows: Rows) -> Drift | None:
+    """How far unrelated pictures move from the base's own."""
+    places = seen.gallery.places("unrelated", weight)
+    if seen.features is None or not places:
+        return None
+    seeds = min(len(seen.gallery.pairs(place)) for place in places)
+    pairs = np.array([seen.gallery.pairs(place)[:seeds] for place in places])  # [prompts, seeds, 2]
+    found = drift(seen.drawn[pairs[..., 0]], seen.drawn[pairs[..., 1]], seen.centre)
+    for name in ("share", "change", "chance"):
+        rows.add(f"drift.{name}", getattr(found, name), features=seen.features.id, weight=weight)
     return found
 
 

@@ -22,11 +22,12 @@ from training.evaluate.views import FACE, spelt
 
 VARIETY_LOST = 0.7  # ratio of Vendi scores to the base's, below which prompts are answered alike
 BLENDS = 0.25  # of the way from one character to the other
+MOVES = 0.7  # of the way that another seed would move unrelated pictures; the ladder's, see docs/overfitting.md
 LEAKS = 0.3  # share of the LoRA's effect that comes without its trigger
 ALWAYS = 0.9  # of "nine times in ten": how a share is said
 
 
-DRIFTS = ("colours", "control", "leak", "blend", "variety")  # topics, the worst first
+DRIFTS = ("colours", "control", "leak", "drift", "blend", "variety")  # topics, the worst first
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Evidence:
     """One sentence and what it means.
 
     Attributes:
-        topic: "copies", "losses", "colours", "variety", "control", "leak", "blend", "weights", "checkpoints" or
-            "binding".
+        topic: "copies", "losses", "colours", "variety", "control", "leak", "drift", "blend", "weights", "checkpoints"
+            or "binding".
         text: The sentence.
         state: "bad", "good" or "open" (not sure either way).
     """
@@ -206,6 +207,12 @@ def _drift(findings: Findings) -> Iterator[Evidence]:
             yield Evidence("colours", f"{words}.", "bad")
         elif towards.known:
             yield Evidence("colours", f"{words}.", "good" if towards.high <= Limits().colour else "open")
+    if findings.drift:
+        share = findings.drift[max(findings.drift)].share
+        words = f"Pictures without the trigger word move {_percent(share.value)} as far as another seed would"
+        if share.known:
+            state = "bad" if share.above(MOVES) else "good" if share.high <= MOVES else "open"
+            yield Evidence("drift", f"{words} ({_span(share)}).", state)
     variety = findings.variety
     if variety is not None and variety.ratio.known:
         words = (
@@ -293,6 +300,11 @@ def _data(evaluation: Evaluation, sets: EvaluationSets, evidence: Sequence[Evide
         yield "Vary backgrounds and light, or cut the subject out: the set's colours are learnt as part of the subject."
     if "leak" in bad:
         yield "Add related pictures without the trigger word, so that only the word stands for the subject."
+    if "drift" in bad:
+        yield (
+            "Use it at a lower weight, and add related pictures without the trigger word: what is not the subject "
+            "is to stay as the base draws it."
+        )
     if "blend" in bad and findings.blended is not None:
         one, two = findings.blended.words
         yield (

@@ -112,6 +112,7 @@ def test_judges_tell_control_looks_and_leak(
 
     found = evaluated((world[0], world[1], sets), draw, monkeypatch, court=True)
     assert at(found, "control.difference", by="judges") == -1
+    assert at(found, "drift.change", weight=1.0) > 0.1
     assert at(found, "looks.difference", by="judges") == 1
     assert at(found, "looks.view", view="full_body", weight=1.0) == 1
     assert at(found, "truth.right", attribute="hair_colour", kind="subject", weight=0.0) == 0

@@ -57,7 +57,15 @@ def values(evaluation: Evaluation, measure: str) -> list[float]:
 def test_an_identity_lora_changes_nothing(identity: Evaluation) -> None:
     nulls = ("loss.train", "loss.held_out", "loss.gap", "loss.gap.low", "loss.gap.high", "loss.prior")
     nulls += ("control.difference", "leak.leak", "leak.effect", "fidelity.gain")
-    nulls += ("colour.towards", "colour.specific", "colour.change", "colour.slope", "colour.relief")
+    nulls += (
+        "colour.towards",
+        "colour.specific",
+        "colour.change",
+        "colour.slope",
+        "colour.relief",
+        "drift.share",
+        "drift.change",
+    )
     for measure in nulls:
         assert values(identity, measure), measure
         assert values(identity, measure) == pytest.approx([0.0] * len(values(identity, measure)), abs=1e-9), measure

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from training.evaluate.adherence import Control, Leak
+from training.evaluate.drift import Drift
 from training.evaluate.estimate import Estimate
 from training.evaluate.lora import Findings
 from training.evaluate.loss_gap import Losses, LossGap, gap
@@ -18,7 +19,7 @@ from training.evaluate.sweep import Point, Sweep, sweep
 from training.evaluate.variety import Variety
 from training.evaluate.verdict import Verdict, judge
 
-NOTHING = Findings({}, None, None, {}, None, None, None, None, None, (), ())
+NOTHING = Findings({}, None, None, {}, None, None, None, {}, None, None, (), ())
 
 
 def between(value: float, low: float, high: float) -> Estimate:
@@ -80,6 +81,15 @@ def test_variety_is_good_only_where_it_is_sure(low: float, high: float, state: s
     ratio = between((low + high) / 2, low, high)
     found = verdict(replace(NOTHING, variety=Variety(ratio, ratio, ratio, 4)))
     assert state_of(found, "variety") == state
+
+
+@pytest.mark.parametrize(("low", "high", "state"), [(0.5, 0.9, "open"), (0.2, 0.6, "good"), (0.8, 1.3, "bad")])
+def test_drift_is_told_at_the_highest_weight_and_only_where_it_is_sure(low: float, high: float, state: str) -> None:
+    share, little = between((low + high) / 2, low, high), between(0.1, 0.05, 0.2)
+    drifts = {0.7: Drift(little, little, little), 1.0: Drift(share, share, share)}
+    found = verdict(replace(NOTHING, drift=drifts))
+    assert state_of(found, "drift") == state
+    assert (found.state == "drifts") == (state == "bad") == any("lower weight" in one for one in found.data)
 
 
 @pytest.mark.parametrize(("low", "high", "state"), [(-0.4, 0.4, "open"), (-0.03, 0.1, "good"), (-0.3, -0.1, "bad")])
